@@ -1,0 +1,242 @@
+// The gate: each packet that leaves a governed socket passes here, and new data stays in the
+// socket's own write queue while the gate is shut.
+//
+//   packet ─▶ no payload, RST, retransmission, handshake ──────────────────▶ pass
+//          ─▶ ClientHello: host governed? its process probed?  ── not yet ─▶ keep ≤ 200 ms
+//          ─▶ data: 0 < granted, write_end <= granted? ── no ─────────────▶ keep
+//
+// Keeping: tcp_write_xmit() gets -EPERM from ip_queue_xmit() and stops before the segment counts
+// as sent, so it is neither lost nor retransmitted, and the next push or timer tries it again.
+#include "emit.bpf.h"
+#include "handshake.bpf.h"
+
+enum { KEEP = 0, PASS = 1 };
+
+static __always_inline int daemon_is_dead(void)
+{
+	// The daemon may stamp a time later than the one read a moment before.
+	__s64 age = bpf_ktime_get_ns() - heartbeat_ns;
+
+	return age > (__s64)SLUICE_HEARTBEAT_STALE_NS;
+}
+
+// The daemon has a bounded time to know a flow; after it, the flow passes and is counted.
+static __always_inline int wait_for_daemon(struct sluice_flow *flow)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (!flow->undecided_ns)
+		flow->undecided_ns = now;
+	if (now - flow->undecided_ns < SLUICE_UNDECIDED_NS)
+		return KEEP;
+	flow->flags |= SLUICE_FLOW_EXPIRED;
+	count(SLUICE_COUNT_EXPIRED_FLOWS);
+	return PASS;
+}
+
+static __always_inline void lower_case(struct host_key *host)
+{
+	for (int i = 0; i < SLUICE_HOST_BYTES; i++)
+		if (host->name[i] >= 'A' && host->name[i] <= 'Z')
+			host->name[i] |= 0x20;
+}
+
+// "*.suffix" stands in the map as ".suffix" and covers one label, as in certificates
+// (RFC 6125 §6.4.3).
+static __always_inline int is_wildcard_host(struct __sk_buff *skb, __u32 at, __u32 length,
+					    const struct host_key *host)
+{
+	struct host_key suffix = {};
+	__u32 dot = 0;
+
+	for (int i = 0; i < 64 && !dot; i++)
+		if (host->name[i] == '.')
+			dot = i;
+	if (!dot || dot >= length)
+		return 0;
+	length = ((length - dot - 1) & (SLUICE_HOST_BYTES - 1)) + 1;
+	if (length >= SLUICE_HOST_BYTES || bpf_skb_load_bytes(skb, at + dot, &suffix, length))
+		return 0;
+	lower_case(&suffix);
+	return bpf_map_lookup_elem(&hosts, &suffix) != NULL;
+}
+
+// Whether the ClientHello is for a governed host; *host is filled with the name it gives.
+static __always_inline int is_governed_host(struct __sk_buff *skb, __u32 hello,
+					    const struct sluice_flow *flow, struct host_key *host)
+{
+	__u32 at = 0, length = 0;
+
+	if (find_server_name(skb, hello, &at, &length))
+		count_lost(SLUICE_LOST_HELLO);
+	if (length && length < SLUICE_HOST_BYTES) {
+		__u32 bytes = ((length - 1) & (SLUICE_HOST_BYTES - 1)) + 1; // 6.1: provably >= 1
+
+		if (bytes < SLUICE_HOST_BYTES && bpf_skb_load_bytes(skb, at, host, bytes))
+			return 0;
+		lower_case(host);
+		if (bpf_map_lookup_elem(&hosts, host) || is_wildcard_host(skb, at, length, host))
+			return 1;
+	}
+	return bpf_map_lookup_elem(&addresses, flow->address) != NULL;
+}
+
+static __always_inline void emit_hello(__u64 cookie, const struct sluice_flow *flow,
+				       const struct packet *p, const struct host_key *host, int held)
+{
+	struct sluice_hello *hello = bpf_ringbuf_reserve(&events, sizeof(*hello), 0);
+
+	if (!hello) {
+		count_lost(SLUICE_LOST_RING_FULL);
+		return;
+	}
+	start_event(&hello->event, SLUICE_EVENT_HELLO, cookie);
+	__builtin_memcpy(&hello->flow, flow, sizeof(*flow));
+	__builtin_memcpy(hello->host, host->name, sizeof(hello->host));
+	__builtin_memcpy(hello->local_address, p->source, sizeof(hello->local_address));
+	hello->local_port = p->source_port;
+	hello->held = held;
+	hello->padding = 0;
+	bpf_ringbuf_submit(hello, 0);
+}
+
+// The first data segment of a connection. Decides whether the flow is one of ours at all.
+static __always_inline int first_segment(struct __sk_buff *skb, __u64 cookie,
+					 struct sluice_flow *flow, const struct packet *p)
+{
+	struct host_key host = {};
+	struct record record;
+	__u32 tgid = flow->tgid;
+	int must_wait;
+
+	if (!is_client_hello(skb, p->header_bytes) ||
+	    bpf_skb_load_bytes(skb, p->header_bytes, &record, sizeof(record)) ||
+	    bpf_skb_load_bytes(skb, p->header_bytes + RANDOM_AT, flow->random,
+			       sizeof(flow->random)) ||
+	    !is_governed_host(skb, p->header_bytes, flow, &host)) {
+		bpf_map_delete_elem(&flows, &cookie); // not ours: no further cost
+		return PASS;
+	}
+	if (bpf_map_update_elem(&by_random, flow->random, &cookie, BPF_ANY))
+		count_lost(SLUICE_LOST_FLOWS_FULL);
+	must_wait = mode == SLUICE_MODE_ENFORCE && !bpf_map_lookup_elem(&tapped, &tgid);
+	flow->flags |= SLUICE_FLOW_HELLO;
+	flow->family = p->family;
+	flow->handshake_end =
+		p->seq + TLS_RECORD_BYTES + (record.length[0] << 8 | record.length[1]);
+	flow->wire_end = p->seq; // nothing sent yet
+	emit_hello(cookie, flow, p, &host, must_wait);
+	return must_wait ? wait_for_daemon(flow) : PASS;
+}
+
+// A flow that the daemon has not entered into `gates` yet.
+static __always_inline int undecided(struct sluice_flow *flow, const struct packet *p)
+{
+	__u32 tgid = flow->tgid;
+
+	if (flow->flags & SLUICE_FLOW_EXPIRED)
+		return PASS;
+	if (seq_before(p->seq, flow->handshake_end)) // the ClientHello, or the rest of one
+		return bpf_map_lookup_elem(&tapped, &tgid) ? PASS : wait_for_daemon(flow);
+	// Its plaintext was seen: a request, and the daemon will decide on it. If not, no probe
+	// told whose data this is.
+	return flow->write_end ? KEEP : wait_for_daemon(flow);
+}
+
+static __always_inline int decide(struct __sk_buff *skb, __u64 cookie, struct sluice_flow *flow,
+				  const struct packet *p)
+{
+	int short_record = !!(flow->flags & SLUICE_FLOW_SHORT_PASSED);
+	const struct sluice_gate *gate;
+	__u32 end;
+
+	if ((flow->flags & SLUICE_FLOW_SENT) && seq_before(p->seq, flow->wire_end))
+		return PASS; // retransmission
+	if (!(flow->flags & SLUICE_FLOW_HELLO))
+		return first_segment(skb, cookie, flow, p);
+	if (mode != SLUICE_MODE_ENFORCE || (daemon_is_dead() && !shut_on_failure))
+		return PASS;
+	gate = bpf_map_lookup_elem(&gates, &cookie);
+	if (gate && (gate->mode == SLUICE_GATE_OPAQUE ||
+		     (gate->granted && flow->write_end <= gate->granted)))
+		return PASS;
+	if (!seq_before(p->seq, flow->handshake_end)) {
+		if (!is_handshake_only(skb, p, &short_record, &end))
+			return gate ? KEEP : undecided(flow, p);
+		if (short_record)
+			flow->flags |= SLUICE_FLOW_SHORT_PASSED;
+		flow->handshake_end = end;
+		return PASS;
+	}
+	return gate ? PASS : undecided(flow, p);
+}
+
+static __always_inline void note_passed(struct sluice_flow *flow, const struct packet *p)
+{
+	if (!(flow->flags & SLUICE_FLOW_SENT) || seq_before(flow->acked, p->ack))
+		flow->acked = p->ack;
+	if (!p->payload_bytes)
+		return;
+	if (seq_before(flow->wire_end, p->seq + p->payload_bytes))
+		flow->wire_end = p->seq + p->payload_bytes;
+	flow->flags = (flow->flags | SLUICE_FLOW_SENT) & ~SLUICE_FLOW_HELD;
+}
+
+// The peer never gets the ACK that a kept segment carries, and would retransmit: the daemon sends
+// it the headers alone.
+static __always_inline void emit_twin(struct __sk_buff *skb, __u64 cookie, const struct packet *p)
+{
+	struct sluice_twin *twin = bpf_ringbuf_reserve(&events, sizeof(*twin), 0);
+	__u32 length = ((p->header_bytes - 1) & 127) + 1; // 1..128, as 6.1's verifier can prove
+
+	if (!twin) {
+		count_lost(SLUICE_LOST_RING_FULL);
+		return;
+	}
+	start_event(&twin->event, SLUICE_EVENT_TWIN, cookie);
+	twin->family = p->family;
+	twin->length = length;
+	if (bpf_skb_load_bytes(skb, 0, twin->headers, length)) {
+		bpf_ringbuf_discard(twin, 0);
+		return;
+	}
+	count(SLUICE_COUNT_TWINS);
+	bpf_ringbuf_submit(twin, 0);
+}
+
+static __always_inline void note_kept(struct __sk_buff *skb, __u64 cookie, struct sluice_flow *flow,
+				      const struct packet *p)
+{
+	count(SLUICE_COUNT_REFUSED_SEGMENTS);
+	if (!(flow->flags & SLUICE_FLOW_HELD)) {
+		flow->flags |= SLUICE_FLOW_HELD;
+		emit_plain(SLUICE_EVENT_HELD, cookie);
+	}
+	if ((flow->flags & SLUICE_FLOW_SENT) && seq_before(flow->acked, p->ack)) {
+		flow->acked = p->ack;
+		emit_twin(skb, cookie, p);
+	}
+}
+
+SEC("cgroup_skb/egress")
+int sluice_gate(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk; // one load: the verifier tracks this copy only
+	struct packet p = {};
+	struct sluice_flow *flow;
+	__u64 cookie;
+
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	if (!sk || sk->protocol != IPPROTO_TCP || !is_governed_port(bpf_ntohs(sk->dst_port)))
+		return PASS;
+	cookie = bpf_get_socket_cookie(skb);
+	flow = bpf_map_lookup_elem(&flows, &cookie);
+	if (!flow || read_packet(skb, &p) || p.flags & (TCP_FLAG_SYN_BIT | TCP_FLAG_RST_BIT))
+		return PASS;
+	if (p.payload_bytes && decide(skb, cookie, flow, &p) == KEEP) {
+		note_kept(skb, cookie, flow, &p);
+		return KEEP;
+	}
+	note_passed(flow, &p);
+	return PASS;
+}

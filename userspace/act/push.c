@@ -1,0 +1,60 @@
+// Push, keep-alive and abort: one system call each on a borrowed descriptor. See target.h.
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include "act/target.h"
+#include "base/cleanup.h"
+
+static int get_int(int fd, int level, int option)
+{
+	int value = 0;
+	socklen_t bytes = sizeof(value);
+
+	return getsockopt(fd, level, option, &value, &bytes) ? 0 : value;
+}
+
+static int set_int(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value)) ? -errno : 0;
+}
+
+int target_push(struct target *t)
+{
+	_cleanup_(cleanup_close) int fd = target_borrow(t);
+	int was_corked, err;
+
+	if (fd < 0)
+		return fd;
+	was_corked = get_int(fd, IPPROTO_TCP, TCP_CORK);
+	err = set_int(fd, IPPROTO_TCP, TCP_CORK, 0); // calls tcp_push_pending_frames()
+	if (was_corked)
+		set_int(fd, IPPROTO_TCP, TCP_CORK, 1);
+	return err;
+}
+
+int target_keep_alive(struct target *t)
+{
+	_cleanup_(cleanup_close) int fd = target_borrow(t);
+	int was_reusable, err;
+
+	if (fd < 0)
+		return fd;
+	// Repair mode off, when it is off, sends a window probe (do_tcp_setsockopt()); it also
+	// clears SO_REUSEADDR.
+	was_reusable = get_int(fd, SOL_SOCKET, SO_REUSEADDR);
+	err = set_int(fd, IPPROTO_TCP, TCP_REPAIR, 0);
+	if (was_reusable)
+		set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	return err;
+}
+
+int target_abort(struct target *t)
+{
+	static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+	_cleanup_(cleanup_close) int fd = target_borrow(t);
+
+	if (fd >= 0 && !connect(fd, &nowhere, sizeof(nowhere))) // tcp_disconnect()
+		return 0;
+	return target_destroy(t);
+}

@@ -1,0 +1,41 @@
+// A socket of another process that the daemon acts on, and what it does to it.
+//
+// The descriptor is borrowed with pidfd_getfd() for one act and given back at once: while it is
+// borrowed the program's own close() would not end the connection. Numbers of processes and descriptors are reused, so the
+// socket's cookie is compared before every act.
+#ifndef SLUICE_ACT_TARGET_H
+#define SLUICE_ACT_TARGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "act/netns.h"
+#include "sluice/abi.h"
+
+struct target {
+	uint64_t cookie;
+	uint32_t tgid;
+	int fd_number;	   // where the process had it last; -1: not looked for yet
+	struct netns *netns; // may be NULL
+	uint16_t family;
+	uint16_t port, local_port; // host byte order
+	uint8_t address[16], local_address[16];
+};
+
+// A descriptor of the socket, which the caller closes soon. -ESRCH: the process or the socket is
+// gone; -EPERM: the kernel does not allow it (Yama).
+int target_borrow(struct target *t);
+
+// Makes the socket send what its gate lets pass. -errno as target_borrow().
+int target_push(struct target *t);
+// Keeps a held connection alive: one window probe, whose answer resets the kernel's timers.
+int target_keep_alive(struct target *t);
+// Ends the connection with a RST; the program wakes with a connection error.
+int target_abort(struct target *t);
+// The same by sock_diag, in the socket's network namespace: needs no descriptor, so it reaches
+// orphans too. -EOPNOTSUPP: the kernel is built without CONFIG_INET_DIAG_DESTROY.
+int target_destroy(const struct target *t);
+
+// Sends the ACK that a held segment carries, without its data.
+int twin_send(const struct sluice_twin *twin, struct netns *ns);
+
+#endif

@@ -1,0 +1,61 @@
+// sluice validate: reads files as sluiced would, and needs none to run.
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+#include "cli/cli.h"
+#include "config/cleanup.h"
+#include "config/policy.h"
+
+static void print_counts(const char *file, const struct policy *policy)
+{
+	printf("%s: ok: %zu provider%s, %zu team%s, %zu limit%s\n", file, policy->n_providers,
+	       policy->n_providers == 1 ? "" : "s", policy->n_teams,
+	       policy->n_teams == 1 ? "" : "s", policy->n_limits, policy->n_limits == 1 ? "" : "s");
+}
+
+// An object on a line of its own. `problems` is cut at its newlines; NULL: there is none.
+static void print_json(const char *file, bool valid, char *problems)
+{
+	const int flags = JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE;
+	struct json_object *result = json_object_new_object();
+	struct json_object *errors = json_object_new_array();
+	char *rest;
+
+	for (char *line = problems ? strtok_r(problems, "\n", &rest) : NULL; line;
+	     line = strtok_r(NULL, "\n", &rest))
+		json_object_array_add(errors, json_object_new_string(line));
+	json_object_object_add(result, "file", json_object_new_string(file));
+	json_object_object_add(result, "valid", json_object_new_boolean(valid));
+	json_object_object_add(result, "errors", errors);
+	puts(json_object_to_json_string_ext(result, flags));
+	json_object_put(result);
+}
+
+static bool validate(const char *file, bool json)
+{
+	CLEANUP_FREE char *problems = NULL;
+	struct policy *policy = policy_load(file, &problems);
+	bool valid = policy;
+
+	if (!valid && !problems)
+		problems = strdup("out of memory");
+	if (json)
+		print_json(file, valid, problems);
+	else if (valid)
+		print_counts(file, policy);
+	else
+		fprintf(stderr, "%s\n", problems ? problems : "out of memory");
+	if (policy)
+		policy_free(policy);
+	return valid;
+}
+
+int verb_validate(const struct cli *cli, int argc, char **argv)
+{
+	int result = CLI_OK;
+
+	for (int i = 0; i < argc; i++)
+		if (!validate(argv[i], cli->json))
+			result = CLI_FAILED;
+	return result;
+}

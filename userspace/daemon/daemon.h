@@ -1,0 +1,192 @@
+// The daemon: what it knows, and the steps of a request's life in the order of the files.
+//
+//   events.c    the ring buffer's events, each handed to the flow it belongs to
+//   process.c   processes, and the probes they need                          (tap/)
+//   binding.c   whose plaintext is this, while a TLS library is new           (tap/bind)
+//   flow.c      connections: birth, opaqueness, end
+//   exchange.c  requests and their responses; what the governor says of them  (wire/, govern/)
+//   hold.c      acting on sockets: push, keep-alive, abort, deadlines         (act/)
+//   report.c    what people see                                               (serve/)
+//
+// One thread runs all of it on one event loop; only probes are put in and out elsewhere.
+#ifndef SLUICE_DAEMON_H
+#define SLUICE_DAEMON_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include "act/target.h"
+#include "config/policy.h"
+#include "govern/cost.h"
+#include "govern/governor.h"
+#include "tap/attach.h"
+#include "tap/kernel.h"
+#include "tap/library.h"
+#include "tap/process.h"
+#include "wire/http1.h"
+
+enum {
+	FLOW_BUCKETS = 4096,
+	PROCESS_BUCKETS = 1024,
+	EXCHANGE_BUCKETS = 4096,
+	DECIDE_BODY_BYTES = 65536, // a request is decided when so much of its body is in …
+	DECIDE_AFTER_MS = 5,	   // … or so long after its head, or when it is complete
+	UNDECIDED_MS = 190,	   // shorter than the kernel's own SLUICE_UNDECIDED_NS
+	STASH_BYTES = 65536,	   // plaintext kept for one session whose flow is not known yet
+};
+
+enum exchange_state {
+	EXCHANGE_READING,    // its request is not decided on
+	EXCHANGE_QUEUED,     // the governor lets it wait
+	EXCHANGE_ADMITTED,   // it may leave
+	EXCHANGE_RESPONDING, // its response's headers were read
+};
+
+// One request and its response.
+struct exchange {
+	uint64_t id; // for the governor
+	struct flow *flow;
+	enum exchange_state state;
+	struct request request;
+	struct cost cost;
+	uint64_t submitted_ns, decided_ns; // 0: not yet
+	bool request_complete, response_complete;
+	bool in_governor; // to be settled, refunded or withdrawn
+	TAILQ_ENTRY(exchange) in_flow;
+	LIST_ENTRY(exchange) in_bucket;
+};
+
+// A governed TCP connection.
+struct flow {
+	uint64_t number; // as people see it: 1, 2, 3 …
+	struct target target;
+	struct process *process;
+	struct sluice_flow born; // as the kernel described it at its ClientHello
+	char host[SLUICE_HOST_BYTES];
+	struct identity identity;
+	const struct team *team;
+	const char *provider; // name, of the policy
+	struct library *library; // whose probes showed its plaintext; NULL: none yet
+
+	bool is_bound; // its plaintext was seen
+	const char *opaque_reason; // static; NULL: it is understood
+	bool is_held;  // the kernel keeps a segment of it, as far as the daemon knows
+	uint64_t held_ns;
+	bool is_aborted;
+	uint64_t granted; // as the kernel's gate has it
+
+	struct request_reader *requests;
+	struct response_reader *responses;
+	bool responses_unknown; // its responses cannot be told apart any more
+	TAILQ_HEAD(exchange_list, exchange) exchanges; // in order; the first is the one being answered
+	struct exchange *reading; // the one whose request is being read
+	uint64_t granted_by_past; // offset behind the last exchange that is over
+
+	uint64_t n_requests, tokens_in, tokens_out, queued_ns;
+	double last_cost;
+	char last_model[128];
+	struct event *timer;
+	LIST_ENTRY(flow) in_bucket, in_process;
+};
+
+enum process_state { PROCESS_UNPROBED, PROCESS_ATTACHING, PROCESS_PROBED };
+
+// Plaintext of an SSL object whose flow is not known yet.
+struct stash;
+
+struct process {
+	uint32_t tgid;
+	enum process_state state;
+	int n_libraries;
+	LIST_HEAD(, flow) flows;
+	LIST_HEAD(, stash) stashes;
+	LIST_ENTRY(process) in_bucket;
+};
+
+struct daemon {
+	struct event_base *base;
+	struct kernel *kernel;
+	struct library_registry *registry;
+	struct attacher *attacher;
+	struct policy *policy;
+	struct governor *governor;
+	struct netns *namespaces;
+	const char *config_path;
+	uint64_t started_ns;
+
+	LIST_HEAD(, flow) flows[FLOW_BUCKETS];
+	LIST_HEAD(, process) processes[PROCESS_BUCKETS];
+	LIST_HEAD(, exchange) exchanges[EXCHANGE_BUCKETS];
+	size_t n_flows, n_processes;
+	uint64_t next_flow, next_exchange;
+	bool must_decide; // the governor has news since it last ran
+
+	struct event *ring_event, *attach_event, *govern_timer, *heartbeat_timer, *second_timer;
+
+	struct {
+		uint64_t admitted, denied, timed_out, opaque, observed_waits;
+		uint64_t push_pidfd, push_iter, push_failed, aborts_failed;
+		uint64_t stash_dropped;
+	} n;
+};
+
+// events.c
+int daemon_on_event(void *daemon, void *event, size_t bytes);
+void daemon_on_ring(evutil_socket_t fd, short what, void *daemon);
+
+// process.c
+struct process *process_get(struct daemon *d, uint32_t tgid, bool create);
+void process_probe(struct daemon *d, struct process *process);
+void process_gone(struct daemon *d, uint32_t tgid);
+void process_release_if_unused(struct daemon *d, struct process *process);
+void daemon_on_attached(evutil_socket_t fd, short what, void *daemon);
+
+// binding.c: takes plaintext whose flow the kernel could not name.
+void binding_take(struct daemon *d, const struct sluice_chunk *chunk);
+void binding_sweep(struct daemon *d, struct process *process, uint64_t now_ns);
+void binding_free(struct daemon *d, struct process *process);
+
+// flow.c
+struct flow *flow_find(struct daemon *d, uint64_t cookie);
+void flow_begin(struct daemon *d, const struct sluice_hello *hello);
+void flow_bind(struct daemon *d, struct flow *flow, struct library *library);
+void flow_take(struct daemon *d, struct flow *flow, const struct sluice_chunk *chunk);
+void flow_set_opaque(struct daemon *d, struct flow *flow, const char *reason);
+void flow_end(struct daemon *d, struct flow *flow);
+void flow_free(struct daemon *d, struct flow *flow);
+void flow_assign_team(struct daemon *d, struct flow *flow);
+const char *flow_state(const struct flow *flow);
+// For each flow of the daemon. fn may free the one it is given.
+void flow_each(struct daemon *d, void (*fn)(struct daemon *d, struct flow *flow, void *arg),
+	       void *arg);
+
+// exchange.c
+void exchange_on_request(void *flow, enum request_event event, const struct request *r);
+void exchange_on_response(void *flow, enum response_event event, const struct response *r);
+void exchange_submit_if_due(struct daemon *d, struct flow *flow, bool is_timeout);
+void exchange_over(struct daemon *d, struct exchange *exchange, bool was_sent);
+struct exchange *exchange_find(struct daemon *d, uint64_t id);
+void daemon_govern(struct daemon *d); // runs the governor and carries out what it decides
+void daemon_on_govern_timer(evutil_socket_t fd, short what, void *daemon);
+
+// hold.c
+void flow_update_gate(struct daemon *d, struct flow *flow);
+void flow_push(struct daemon *d, struct flow *flow);
+void flow_abort(struct daemon *d, struct flow *flow);
+void flow_on_held(struct daemon *d, struct flow *flow);
+void flow_set_timer(struct flow *flow, unsigned ms);
+void flow_on_timer(evutil_socket_t fd, short what, void *flow);
+void daemon_on_second(evutil_socket_t fd, short what, void *daemon);
+void daemon_release_all(struct daemon *d);
+
+// report.c
+struct api_source;
+void report_source(struct api_source *ret, struct daemon *d);
+
+// main.c
+int daemon_reload(struct daemon *d, char **ret_error);
+// Timers and reader callbacks are given a flow only; the daemon is one per process.
+extern struct daemon *the_daemon;
+
+#endif

@@ -1,0 +1,63 @@
+// The kernel's events, in the order in which they happened, each handed to the part it concerns.
+#include "base/log.h"
+#include "daemon/daemon.h"
+
+static void on_chunk(struct daemon *d, const struct sluice_chunk *chunk)
+{
+	struct flow *flow = chunk->event.cookie ? flow_find(d, chunk->event.cookie) : NULL;
+
+	if (!chunk->event.cookie) {
+		binding_take(d, chunk);
+	} else if (flow) {
+		if (!flow->is_bound)
+			flow_bind(d, flow, library_get(d->registry, chunk->library));
+		flow_take(d, flow, chunk);
+	}
+}
+
+int daemon_on_event(void *daemon, void *data, size_t bytes)
+{
+	const struct sluice_event *event = data;
+	struct daemon *d = daemon;
+	struct flow *flow;
+	int err;
+
+	(void)bytes; // each type's size is fixed, or given in it, by the kernel side
+	switch (event->type) {
+	case SLUICE_EVENT_HELLO:
+		flow_begin(d, data);
+		break;
+	case SLUICE_EVENT_CHUNK:
+		on_chunk(d, data);
+		break;
+	case SLUICE_EVENT_HELD:
+		flow = flow_find(d, event->cookie);
+		if (flow)
+			flow_on_held(d, flow);
+		break;
+	case SLUICE_EVENT_TWIN:
+		flow = flow_find(d, event->cookie);
+		err = flow ? twin_send(data, flow->target.netns) : 0;
+		if (err)
+			log_debug("cannot send an ACK twin: error %d", -err);
+		break;
+	case SLUICE_EVENT_CLOSED:
+		flow = flow_find(d, event->cookie);
+		if (flow)
+			flow_end(d, flow);
+		break;
+	case SLUICE_EVENT_GONE:
+		process_gone(d, event->cookie);
+		break;
+	}
+	return 0;
+}
+
+void daemon_on_ring(evutil_socket_t fd, short what, void *daemon)
+{
+	struct daemon *d = daemon;
+
+	(void)fd, (void)what;
+	kernel_consume(d->kernel);
+	daemon_govern(d);
+}

@@ -1,0 +1,303 @@
+// Requests and their responses. A request is submitted to the governor when it is known well
+// enough; what the governor decides moves the flow's gate.
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/daemon.h"
+
+struct exchange *exchange_find(struct daemon *d, uint64_t id)
+{
+	struct exchange *exchange;
+
+	LIST_FOREACH(exchange, &d->exchanges[id % EXCHANGE_BUCKETS], in_bucket)
+		if (exchange->id == id)
+			return exchange;
+	return NULL;
+}
+
+// The governor has nothing more to do with it. was_sent: its bytes have left, or may have.
+void exchange_over(struct daemon *d, struct exchange *exchange, bool was_sent)
+{
+	uint64_t now = clock_now_ns();
+
+	if (!exchange->in_governor)
+		return;
+	exchange->in_governor = false;
+	d->must_decide = true;
+	if (exchange->state < EXCHANGE_ADMITTED)
+		governor_withdraw(d->governor, exchange->id, now);
+	else if (was_sent)
+		governor_settle(d->governor, exchange->id, now);
+	else
+		governor_refund(d->governor, exchange->id, now);
+}
+
+// Frees what is both asked and answered, from the front.
+static void drop_finished(struct daemon *d, struct flow *flow)
+{
+	struct exchange *exchange;
+
+	while ((exchange = TAILQ_FIRST(&flow->exchanges)) && exchange->request_complete &&
+	       exchange->response_complete) {
+		exchange_over(d, exchange, true);
+		flow->granted_by_past = exchange->request.end;
+		TAILQ_REMOVE(&flow->exchanges, exchange, in_flow);
+		LIST_REMOVE(exchange, in_bucket);
+		free(exchange);
+	}
+}
+
+static void begin_exchange(struct daemon *d, struct flow *flow)
+{
+	struct exchange *exchange = calloc(1, sizeof(*exchange));
+
+	flow->reading = exchange;
+	if (!exchange)
+		return; // exchange_on_request() makes the flow opaque
+	exchange->id = ++d->next_exchange;
+	exchange->flow = flow;
+	TAILQ_INSERT_TAIL(&flow->exchanges, exchange, in_flow);
+	LIST_INSERT_HEAD(&d->exchanges[exchange->id % EXCHANGE_BUCKETS], exchange, in_bucket);
+	flow->n_requests++;
+}
+
+static void admit(struct daemon *d, struct exchange *exchange)
+{
+	struct flow *flow = exchange->flow;
+
+	exchange->state = EXCHANGE_ADMITTED;
+	exchange->decided_ns = clock_now_ns();
+	exchange->response_complete = flow->responses_unknown;
+	flow->queued_ns += exchange->decided_ns - exchange->submitted_ns;
+	d->n.admitted++;
+	flow_update_gate(d, flow);
+}
+
+static void deny(struct daemon *d, struct exchange *exchange, const char *policy, bool timed_out)
+{
+	struct flow *flow = exchange->flow;
+
+	exchange->in_governor = false; // a denied request holds nothing there
+	if (timed_out)
+		d->n.timed_out++;
+	else
+		d->n.denied++;
+	log_info("%s: flow %llu, pid %u (%s), team %s, model %s, by %s",
+		 timed_out ? "waited too long" : "denied", (unsigned long long)flow->number,
+		 flow->born.tgid, flow->born.comm, flow->team ? flow->team->name : "-",
+		 exchange->request.model, policy ? policy : "max_wait");
+	if (d->policy->mode == MODE_ENFORCE)
+		flow_abort(d, flow);
+	else
+		admit(d, exchange);
+}
+
+static void submit(struct daemon *d, struct exchange *exchange)
+{
+	const struct request *r = &exchange->request;
+	struct flow *flow = exchange->flow;
+	uint64_t seen = r->body_bytes, whole = 0;
+	const char *policy = NULL;
+	enum verdict verdict;
+	struct ask ask = {
+		.id = exchange->id,
+		.provider = flow->provider,
+		.model = r->model,
+		.endpoint = r->path,
+		.api_key = r->api_key,
+		.organization = r->organization,
+		.project = r->project,
+		.user = flow->identity.user,
+		.team = flow->team,
+		.requests = 1,
+	};
+
+	if (r->end != REQUEST_UNKNOWN_LENGTH && r->body_begin)
+		whole = r->end - r->body_begin;
+	exchange->cost = cost_of_request(r, whole > seen ? whole - seen : 0);
+	exchange->submitted_ns = clock_now_ns();
+	exchange->state = EXCHANGE_QUEUED;
+	ask.tokens = exchange->cost.tokens;
+	flow->last_cost = exchange->cost.tokens;
+	memcpy(flow->last_model, r->model, sizeof(flow->last_model));
+	if (governor_submit(d->governor, &ask, exchange->submitted_ns, &verdict, &policy)) {
+		flow_set_opaque(d, flow, "out of memory");
+		return;
+	}
+	exchange->in_governor = true;
+	if (verdict == VERDICT_ADMITTED)
+		admit(d, exchange);
+	else if (verdict == VERDICT_DENIED)
+		deny(d, exchange, policy, false);
+	else
+		d->must_decide = true;
+}
+
+// A request is decided on when it is complete, when enough of its body is in, or when it has had
+// its time: a program whose send buffer is full would otherwise never finish it.
+void exchange_submit_if_due(struct daemon *d, struct flow *flow, bool is_timeout)
+{
+	struct exchange *exchange, *following;
+
+	for (exchange = TAILQ_FIRST(&flow->exchanges); exchange; exchange = following) {
+		const struct request *r = &exchange->request;
+
+		following = TAILQ_NEXT(exchange, in_flow);
+		if (exchange->state != EXCHANGE_READING || flow->opaque_reason || flow->is_aborted)
+			continue;
+		if (exchange == flow->reading && request_reader_current(flow->requests))
+			exchange->request = *request_reader_current(flow->requests);
+		if (exchange->request_complete || r->body_bytes >= DECIDE_BODY_BYTES ||
+		    (is_timeout && r->body_begin))
+			submit(d, exchange);
+	}
+	drop_finished(d, flow);
+}
+
+void exchange_on_request(void *owner, enum request_event event, const struct request *r)
+{
+	struct flow *flow = owner;
+	struct daemon *d = the_daemon;
+
+	if (event == REQUEST_STARTED)
+		begin_exchange(d, flow);
+	if (event == REQUEST_OPAQUE || !flow->reading) {
+		flow->reading = NULL;
+		flow_set_opaque(d, flow, "not HTTP/1.1, or not all of it was seen");
+		return;
+	}
+	flow->reading->request = *r;
+	if (event == REQUEST_HEAD) {
+		response_reader_expect(flow->responses, r->method);
+		flow_set_timer(flow, DECIDE_AFTER_MS);
+	} else if (event == REQUEST_COMPLETE) {
+		flow->reading->request_complete = true;
+		flow_set_timer(flow, 0);
+		if (flow->reading->state >= EXCHANGE_ADMITTED)
+			flow_update_gate(d, flow); // its end is known now
+		flow->reading = NULL;
+	}
+}
+
+static void learn(struct daemon *d, struct exchange *exchange, const struct response *r)
+{
+	struct outcome outcome = {
+		.limit_requests = r->requests.limit == RESPONSE_ABSENT ? -1 : (double)r->requests.limit,
+		.remaining_requests =
+			r->requests.remaining == RESPONSE_ABSENT ? -1 : (double)r->requests.remaining,
+		.limit_tokens = r->tokens.limit == RESPONSE_ABSENT ? -1 : (double)r->tokens.limit,
+		.remaining_tokens =
+			r->tokens.remaining == RESPONSE_ABSENT ? -1 : (double)r->tokens.remaining,
+	};
+
+	if (r->status == 429 && r->retry_after_ms != RESPONSE_ABSENT) {
+		outcome.shut_ns = r->retry_after_ms * NS_PER_MS;
+		outcome.is_429_on_tokens = !strcmp(r->error_type, "tokens");
+		outcome.is_429_on_requests = !strcmp(r->error_type, "requests");
+	}
+	governor_learn(d->governor, exchange->id, &outcome, clock_now_ns());
+	d->must_decide = true;
+}
+
+static struct exchange *first_unanswered(struct flow *flow)
+{
+	struct exchange *exchange;
+
+	TAILQ_FOREACH(exchange, &flow->exchanges, in_flow)
+		if (!exchange->response_complete)
+			return exchange;
+	return NULL;
+}
+
+static void begin_response(struct daemon *d, struct exchange *exchange, const struct response *r)
+{
+	if (exchange->state == EXCHANGE_QUEUED) { // mode observe: it left all the same
+		exchange_over(d, exchange, true);
+		d->n.observed_waits++;
+	}
+	exchange->state = EXCHANGE_RESPONDING;
+	if (exchange->in_governor && r->status != 429) // a 429 says more in its body
+		learn(d, exchange, r);
+}
+
+static void end_response(struct daemon *d, struct exchange *exchange, const struct response *r)
+{
+	struct flow *flow = exchange->flow;
+
+	if (exchange->in_governor && r->status == 429)
+		learn(d, exchange, r);
+	if (r->tokens_in != RESPONSE_ABSENT)
+		flow->tokens_in += r->tokens_in;
+	else if (r->status < 400)
+		flow->tokens_in += exchange->cost.tokens;
+	if (r->tokens_out != RESPONSE_ABSENT)
+		flow->tokens_out += r->tokens_out;
+	else if (r->is_event_stream)
+		flow->tokens_out += r->stream_events;
+	exchange->response_complete = true;
+	exchange_over(d, exchange, true);
+	drop_finished(d, flow);
+}
+
+void exchange_on_response(void *owner, enum response_event event, const struct response *r)
+{
+	struct flow *flow = owner;
+	struct daemon *d = the_daemon;
+	struct exchange *exchange = first_unanswered(flow);
+
+	if (event == RESPONSE_UPGRADED) {
+		flow_set_opaque(d, flow, "upgraded to another protocol");
+	} else if (event == RESPONSE_OPAQUE || !exchange) {
+		flow->responses_unknown = true;
+		TAILQ_FOREACH(exchange, &flow->exchanges, in_flow)
+			exchange->response_complete |= exchange->state >= EXCHANGE_ADMITTED;
+	} else if (event == RESPONSE_HEAD) {
+		begin_response(d, exchange, r);
+	} else {
+		end_response(d, exchange, r);
+	}
+}
+
+static void carry_out(struct daemon *d, const struct decision *decision)
+{
+	struct exchange *exchange = exchange_find(d, decision->id);
+
+	if (!exchange || exchange->state != EXCHANGE_QUEUED)
+		return;
+	if (decision->verdict == VERDICT_ADMITTED)
+		admit(d, exchange);
+	else
+		deny(d, exchange, decision->policy, decision->verdict == VERDICT_TIMED_OUT);
+}
+
+void daemon_govern(struct daemon *d)
+{
+	enum { BATCH = 64 };
+	struct decision decisions[BATCH];
+	uint64_t now = clock_now_ns(), next;
+	struct timeval wait;
+	size_t n;
+
+	do {
+		n = governor_run(d->governor, now, decisions, BATCH);
+		for (size_t i = 0; i < n; i++)
+			carry_out(d, &decisions[i]);
+	} while (n == BATCH);
+	d->must_decide = false;
+	next = governor_next_ns(d->governor, now);
+	if (next == UINT64_MAX) {
+		evtimer_del(d->govern_timer);
+		return;
+	}
+	next = next > now ? next - now : 0;
+	wait.tv_sec = next / NS_PER_S;
+	wait.tv_usec = (next % NS_PER_S + NS_PER_US - 1) / NS_PER_US;
+	evtimer_add(d->govern_timer, &wait);
+}
+
+void daemon_on_govern_timer(evutil_socket_t fd, short what, void *daemon)
+{
+	(void)fd, (void)what;
+	daemon_govern(daemon);
+}

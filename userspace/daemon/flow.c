@@ -1,0 +1,257 @@
+// Connections: birth at the ClientHello, binding, opaqueness, end.
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/daemon.h"
+#include "govern/teams.h"
+
+struct flow *flow_find(struct daemon *d, uint64_t cookie)
+{
+	struct flow *flow;
+
+	LIST_FOREACH(flow, &d->flows[cookie % FLOW_BUCKETS], in_bucket)
+		if (flow->target.cookie == cookie)
+			return flow;
+	return NULL;
+}
+
+void flow_each(struct daemon *d, void (*fn)(struct daemon *d, struct flow *flow, void *arg),
+	       void *arg)
+{
+	for (int i = 0; i < FLOW_BUCKETS; i++) {
+		struct flow *flow, *following;
+
+		for (flow = LIST_FIRST(&d->flows[i]); flow; flow = following) {
+			following = LIST_NEXT(flow, in_bucket);
+			fn(d, flow, arg);
+		}
+	}
+}
+
+static bool is_host_of(const struct provider *provider, const char *host, const char *address)
+{
+	for (char **h = provider->hosts; *h; h++) {
+		const char *dot = strchr(host, '.');
+
+		if (!strcmp(*h, host) || !strcmp(*h, address) ||
+		    ((*h)[0] == '*' && dot && !strcmp(*h + 1, dot)))
+			return true;
+	}
+	return false;
+}
+
+static void address_text(const uint8_t address[16], char *ret, size_t bytes)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	if (!memcmp(address, mapped, sizeof(mapped)))
+		inet_ntop(AF_INET, address + 12, ret, bytes);
+	else
+		inet_ntop(AF_INET6, address, ret, bytes);
+}
+
+// Names that depend on the policy: who the process belongs to, whose host it calls.
+void flow_assign_team(struct daemon *d, struct flow *flow)
+{
+	char address[INET6_ADDRSTRLEN] = "";
+
+	flow->team = team_of_process(d->policy, flow->identity.cgroup, flow->born.uid,
+				     flow->identity.user);
+	address_text(flow->born.address, address, sizeof(address));
+	flow->provider = "";
+	for (size_t i = 0; i < d->policy->n_providers; i++)
+		if (is_host_of(&d->policy->providers[i], flow->host, address)) {
+			flow->provider = d->policy->providers[i].name;
+			break;
+		}
+}
+
+static struct flow *flow_new(struct daemon *d, const struct sluice_hello *hello)
+{
+	struct flow *flow = calloc(1, sizeof(*flow));
+
+	if (!flow)
+		return NULL;
+	TAILQ_INIT(&flow->exchanges);
+	flow->requests = request_reader_new(exchange_on_request, flow);
+	flow->responses = response_reader_new(exchange_on_response, flow);
+	flow->timer = evtimer_new(d->base, flow_on_timer, flow);
+	flow->process = process_get(d, hello->flow.tgid, true);
+	if (!flow->requests || !flow->responses || !flow->timer || !flow->process) {
+		request_reader_free(flow->requests);
+		response_reader_free(flow->responses);
+		if (flow->timer)
+			event_free(flow->timer);
+		free(flow);
+		return NULL;
+	}
+	return flow;
+}
+
+static void describe(struct daemon *d, struct flow *flow, const struct sluice_hello *hello)
+{
+	flow->number = ++d->next_flow;
+	flow->born = hello->flow;
+	memcpy(flow->host, hello->host, sizeof(flow->host));
+	flow->host[sizeof(flow->host) - 1] = 0;
+	if (!flow->host[0])
+		address_text(hello->flow.address, flow->host, sizeof(flow->host));
+	identity_read(&flow->identity, hello->flow.tgid, hello->flow.uid);
+	flow->target = (struct target){
+		.cookie = hello->event.cookie,
+		.tgid = hello->flow.tgid,
+		.fd_number = -1,
+		.netns = netns_get(&d->namespaces, hello->flow.netns, hello->flow.tgid),
+		.family = hello->flow.family,
+		.port = hello->flow.port,
+		.local_port = hello->local_port,
+	};
+	memcpy(flow->target.address, hello->flow.address, 16);
+	memcpy(flow->target.local_address, hello->local_address, 16);
+	flow_assign_team(d, flow);
+}
+
+void flow_begin(struct daemon *d, const struct sluice_hello *hello)
+{
+	struct flow *flow;
+
+	if (flow_find(d, hello->event.cookie)) // its second ClientHello, after a HelloRetryRequest
+		return;
+	flow = flow_new(d, hello);
+	if (!flow) { // nothing is known of it: do not keep what could never be released
+		log_warning("out of memory: a connection of process %u passes unseen", hello->flow.tgid);
+		kernel_forget_flow(d->kernel, hello->event.cookie, hello->flow.random);
+		return;
+	}
+	describe(d, flow, hello);
+	LIST_INSERT_HEAD(&d->flows[hello->event.cookie % FLOW_BUCKETS], flow, in_bucket);
+	LIST_INSERT_HEAD(&flow->process->flows, flow, in_process);
+	d->n_flows++;
+	if (flow->team && flow->team->deny) {
+		d->n.denied++;
+		if (d->policy->mode == MODE_ENFORCE) {
+			flow_abort(d, flow);
+			return;
+		}
+	}
+	if (hello->held && flow->process->state == PROCESS_PROBED)
+		flow_push(d, flow); // it became so since
+	process_probe(d, flow->process);
+	if (hello->held)
+		flow_set_timer(flow, UNDECIDED_MS);
+}
+
+// From now on its plaintext is read.
+void flow_bind(struct daemon *d, struct flow *flow, struct library *library)
+{
+	if (flow->is_bound || flow->opaque_reason)
+		return;
+	flow->is_bound = true;
+	flow->library = library;
+	flow_set_timer(flow, 0);
+	if (kernel_set_gate(d->kernel, flow->target.cookie, SLUICE_GATE_GOVERNED, 0))
+		flow_set_opaque(d, flow, "the kernel's table of flows is full");
+}
+
+void flow_take(struct daemon *d, struct flow *flow, const struct sluice_chunk *chunk)
+{
+	if (flow->opaque_reason || flow->is_aborted)
+		return;
+	if (chunk->direction == SLUICE_WRITE) {
+		request_reader_feed(flow->requests, chunk->offset, chunk->data, chunk->length);
+		if (chunk->skipped)
+			request_reader_skip(flow->requests, chunk->offset + chunk->length, chunk->skipped);
+		exchange_submit_if_due(d, flow, false);
+	} else if (!flow->responses_unknown) {
+		response_reader_feed(flow->responses, chunk->offset, chunk->data, chunk->length);
+		if (chunk->skipped)
+			response_reader_skip(flow->responses, chunk->offset + chunk->length,
+					     chunk->skipped);
+	}
+}
+
+// What Sluice does not understand passes, and is said to.
+void flow_set_opaque(struct daemon *d, struct flow *flow, const char *reason)
+{
+	struct exchange *exchange;
+
+	if (flow->opaque_reason)
+		return;
+	flow->opaque_reason = reason;
+	d->n.opaque++;
+	log_debug("flow %" PRIu64 " (pid %u, %s) is opaque: %s", flow->number, flow->born.tgid,
+		  flow->born.comm, reason);
+	TAILQ_FOREACH(exchange, &flow->exchanges, in_flow)
+		exchange_over(d, exchange, exchange->state >= EXCHANGE_ADMITTED);
+	if (kernel_set_gate(d->kernel, flow->target.cookie, SLUICE_GATE_OPAQUE, SLUICE_GRANT_ALL))
+		kernel_forget_flow(d->kernel, flow->target.cookie, flow->born.random);
+	flow_push(d, flow);
+}
+
+static bool waits_for_the_governor(const struct flow *flow)
+{
+	const struct exchange *exchange;
+
+	TAILQ_FOREACH(exchange, &flow->exchanges, in_flow)
+		if (exchange->state < EXCHANGE_ADMITTED)
+			return true;
+	return false;
+}
+
+// The program has closed the socket, or died. What it asked for and nobody waits for is never
+// sent: the orphaned connection is destroyed while its gate is still shut.
+void flow_end(struct daemon *d, struct flow *flow)
+{
+	if (flow->is_held && waits_for_the_governor(flow) && d->policy->mode == MODE_ENFORCE &&
+	    !flow->is_aborted) {
+		int err = target_destroy(&flow->target);
+
+		if (err && err != -ENOENT)
+			log_warning("cannot destroy the orphaned connection of process %u: %s",
+				    flow->born.tgid, strerror(-err));
+	}
+	response_reader_end(flow->responses);
+	flow_free(d, flow);
+}
+
+void flow_free(struct daemon *d, struct flow *flow)
+{
+	struct process *process = flow->process;
+	struct exchange *exchange;
+
+	while ((exchange = TAILQ_FIRST(&flow->exchanges))) {
+		exchange_over(d, exchange, exchange->state >= EXCHANGE_ADMITTED);
+		TAILQ_REMOVE(&flow->exchanges, exchange, in_flow);
+		LIST_REMOVE(exchange, in_bucket);
+		free(exchange);
+	}
+	kernel_forget_flow(d->kernel, flow->target.cookie, flow->born.random);
+	event_free(flow->timer);
+	request_reader_free(flow->requests);
+	response_reader_free(flow->responses);
+	netns_put(&d->namespaces, flow->target.netns);
+	LIST_REMOVE(flow, in_bucket);
+	LIST_REMOVE(flow, in_process);
+	d->n_flows--;
+	free(flow);
+	process_release_if_unused(d, process);
+}
+
+const char *flow_state(const struct flow *flow)
+{
+	const struct exchange *exchange = TAILQ_FIRST(&flow->exchanges);
+
+	if (flow->opaque_reason)
+		return "opaque";
+	TAILQ_FOREACH(exchange, &flow->exchanges, in_flow)
+		if (exchange->state < EXCHANGE_ADMITTED)
+			return "queued";
+	exchange = TAILQ_FIRST(&flow->exchanges);
+	if (!exchange)
+		return "idle";
+	return exchange->state == EXCHANGE_RESPONDING ? "responding" : "admitted";
+}

@@ -1,0 +1,324 @@
+// sluiced: governs the traffic that this host's programs send to OpenAI. See daemon.h for the way
+// of a request, sluiced(8) for the options.
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/daemon.h"
+#include "serve/api.h"
+
+enum { HEARTBEAT_MS = 250, EXIT_USAGE = 2 };
+
+struct options {
+	const char *config, *socket, *state_dir;
+};
+
+struct daemon *the_daemon;
+
+static const char usage[] =
+	"Usage: sluiced [--config FILE] [--socket PATH] [--state-dir DIR] [--verbose]\n"
+	"Governs the traffic that this host's programs send to OpenAI. Runs in the foreground.\n"
+	"\n"
+	"  --config FILE     the policy (default /etc/sluice/sluice.yaml)\n"
+	"  --socket PATH     where `sluice` asks (default /run/sluice/sluice.sock)\n"
+	"  --state-dir DIR   what only one daemon may use (default /var/lib/sluice)\n"
+	"  --verbose         log every step\n"
+	"  --help, --version\n"
+	"\n"
+	"SIGHUP reloads the policy. SIGTERM sends what is held, detaches and ends.\n";
+
+// -1: go on; else an exit code.
+static int parse_options(int argc, char **argv, struct options *o)
+{
+	static const struct option known[] = {
+		{"config", required_argument, NULL, 'c'}, {"socket", required_argument, NULL, 's'},
+		{"state-dir", required_argument, NULL, 'd'}, {"verbose", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {},
+	};
+	int option;
+
+	*o = (struct options){"/etc/sluice/sluice.yaml", "/run/sluice/sluice.sock", "/var/lib/sluice"};
+	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1)
+		switch (option) {
+		case 'c':
+			o->config = optarg;
+			break;
+		case 's':
+			o->socket = optarg;
+			break;
+		case 'd':
+			o->state_dir = optarg;
+			break;
+		case 'v':
+			log_set_verbose(1);
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return EXIT_SUCCESS;
+		case 'V':
+			puts("sluiced " SLUICE_VERSION);
+			return EXIT_SUCCESS;
+		default:
+			fputs(usage, stderr);
+			return EXIT_USAGE;
+		}
+	if (optind == argc)
+		return -1;
+	fprintf(stderr, "sluiced: unexpected argument \"%s\"\n%s", argv[optind], usage);
+	return EXIT_USAGE;
+}
+
+// Two daemons would hold and release each other's traffic. The lock goes with the process.
+static int lock_state_dir(const char *dir)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	if (mkdir(dir, 0750) && errno != EEXIST) {
+		log_error("cannot make the state directory %s: %s; give another with --state-dir", dir,
+			  strerror(errno));
+		return -errno;
+	}
+	snprintf(path, sizeof(path), "%s/lock", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB)) {
+		log_error("cannot lock %s: %s", path,
+			  errno == EWOULDBLOCK ? "another sluiced is running; stop it first"
+					       : strerror(errno));
+		return -errno;
+	}
+	return fd;
+}
+
+static void log_lines(char *text)
+{
+	for (char *line = text ? strtok(text, "\n") : NULL; line; line = strtok(NULL, "\n"))
+		log_error("%s", line);
+}
+
+struct reload {
+	struct daemon *d;
+};
+
+static const struct team *new_team_of(void *ctx, uint64_t id)
+{
+	const struct exchange *exchange = exchange_find(((struct reload *)ctx)->d, id);
+
+	return exchange ? exchange->flow->team : NULL;
+}
+
+static void assign_team(struct daemon *d, struct flow *flow, void *arg)
+{
+	(void)arg;
+	flow_assign_team(d, flow);
+}
+
+int daemon_reload(struct daemon *d, char **ret_error)
+{
+	struct policy *old = d->policy, *policy = policy_load(d->config_path, ret_error);
+	struct reload reload = {d};
+	int err;
+
+	if (!policy)
+		return -EINVAL;
+	d->policy = policy;
+	flow_each(d, assign_team, NULL);
+	err = governor_reload(d->governor, policy, new_team_of, &reload, clock_now_ns());
+	if (err) {
+		d->policy = old;
+		flow_each(d, assign_team, NULL);
+		policy_free(policy);
+		*ret_error = strdup("out of memory; the running policy stays");
+		return err;
+	}
+	policy_free(old);
+	err = kernel_apply(d->kernel, policy);
+	if (err && asprintf(ret_error, "the kernel's tables of hosts did not take the policy: %s",
+			    strerror(-err)) < 0)
+		*ret_error = NULL;
+	if (policy->mode == MODE_OBSERVE)
+		daemon_release_all(d);
+	log_info("policy reloaded from %s", d->config_path);
+	daemon_govern(d);
+	return err;
+}
+
+static void on_hangup(evutil_socket_t fd, short what, void *daemon)
+{
+	_cleanup_(cleanup_free) char *error = NULL;
+
+	(void)fd, (void)what;
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+		   (unsigned long long)(clock_now_ns() / NS_PER_US));
+	if (daemon_reload(daemon, &error)) {
+		log_lines(error);
+		log_error("policy not reloaded: the running one stays");
+	}
+	sd_notify(0, "READY=1");
+}
+
+static void on_terminate(evutil_socket_t fd, short what, void *daemon)
+{
+	struct daemon *d = daemon;
+
+	(void)fd, (void)what;
+	event_base_loopbreak(d->base);
+}
+
+static void on_heartbeat(evutil_socket_t fd, short what, void *daemon)
+{
+	struct daemon *d = daemon;
+
+	(void)fd, (void)what;
+	kernel_heartbeat(d->kernel, clock_now_ns());
+	sd_notify(0, "WATCHDOG=1");
+}
+
+static int add_timer(struct event **ret, struct daemon *d, event_callback_fn fn, unsigned ms)
+{
+	struct timeval period = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+	*ret = event_new(d->base, -1, EV_PERSIST, fn, d);
+	return *ret && !event_add(*ret, &period) ? 0 : -ENOMEM;
+}
+
+static int add_reader(struct event **ret, struct daemon *d, event_callback_fn fn, int fd)
+{
+	*ret = event_new(d->base, fd, EV_READ | EV_PERSIST, fn, d);
+	return *ret && !event_add(*ret, NULL) ? 0 : -ENOMEM;
+}
+
+static int add_events(struct daemon *d)
+{
+	static struct event *signals[3];
+	const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+	int ring_fd = kernel_ring_open(d->kernel, daemon_on_event, d), err;
+
+	if (ring_fd < 0)
+		return ring_fd;
+	for (int i = 0; i < 3; i++) {
+		signals[i] = evsignal_new(d->base, numbers[i], i < 2 ? on_terminate : on_hangup, d);
+		if (!signals[i] || event_add(signals[i], NULL))
+			return -ENOMEM;
+	}
+	d->govern_timer = evtimer_new(d->base, daemon_on_govern_timer, d);
+	err = d->govern_timer ? 0 : -ENOMEM;
+	err = err ?: add_reader(&d->ring_event, d, daemon_on_ring, ring_fd);
+	err = err ?: add_reader(&d->attach_event, d, daemon_on_attached, attacher_fd(d->attacher));
+	err = err ?: add_timer(&d->heartbeat_timer, d, on_heartbeat, HEARTBEAT_MS);
+	return err ?: add_timer(&d->second_timer, d, daemon_on_second, 1000);
+}
+
+static struct event_base *new_base(void)
+{
+	struct event_config *config = event_config_new();
+	struct event_base *base = NULL;
+
+	// Milliseconds are too coarse for releasing a request on time.
+	if (config && !event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER))
+		base = event_base_new_with_config(config);
+	if (config)
+		event_config_free(config);
+	return base;
+}
+
+static int start(struct daemon *d, const struct options *o, struct api **ret_api)
+{
+	static struct api_source source;
+	_cleanup_(cleanup_free) char *error = NULL;
+	int err;
+
+	d->config_path = o->config;
+	d->started_ns = clock_now_ns();
+	d->policy = policy_load(o->config, &error);
+	if (!d->policy) {
+		log_lines(error);
+		return -EINVAL;
+	}
+	err = kernel_open(&d->kernel, &error);
+	if (err) {
+		log_lines(error);
+		return err;
+	}
+	d->base = new_base();
+	d->governor = governor_new(d->policy, clock_now_ns());
+	if (!d->base || !d->governor)
+		return -ENOMEM;
+	err = library_registry_new(&d->registry);
+	err = err ?: attacher_new(&d->attacher, d->kernel, d->registry);
+	err = err ?: add_events(d);
+	if (err) {
+		log_error("cannot start: %s", strerror(-err));
+		return err;
+	}
+	report_source(&source, d);
+	err = api_open(ret_api, d->base, o->socket, &source);
+	if (err) {
+		log_error("cannot listen on %s: %s; give another with --socket", o->socket,
+			  strerror(-err));
+		return err;
+	}
+	if (!kernel_has_iterator(d->kernel))
+		log_warning("this kernel refuses the TCP iterator: sockets that cannot be borrowed "
+			    "are released by their own timers");
+	kernel_heartbeat(d->kernel, clock_now_ns());
+	err = kernel_apply(d->kernel, d->policy);
+	if (err)
+		log_error("the kernel's tables of hosts did not take the policy: %s", strerror(-err));
+	return err;
+}
+
+static void free_flow(struct daemon *d, struct flow *flow, void *arg)
+{
+	(void)arg;
+	flow_free(d, flow);
+}
+
+static void stop(struct daemon *d, struct api *api)
+{
+	if (api)
+		api_close(api);
+	if (d->kernel && d->governor) {
+		daemon_release_all(d);
+		flow_each(d, free_flow, NULL);
+	}
+	attacher_free(d->attacher);
+	kernel_close(d->kernel);
+	library_registry_free(d->registry);
+	governor_free(d->governor);
+	policy_free(d->policy);
+}
+
+int main(int argc, char **argv)
+{
+	static struct daemon d;
+	struct options options;
+	struct api *api = NULL;
+	int code = parse_options(argc, argv, &options), lock;
+
+	if (code >= 0)
+		return code;
+	the_daemon = &d;
+	signal(SIGPIPE, SIG_IGN);
+	lock = lock_state_dir(options.state_dir);
+	if (lock < 0)
+		return EXIT_FAILURE;
+	code = start(&d, &options, &api) ? EXIT_FAILURE : EXIT_SUCCESS;
+	if (!code) {
+		log_info("ready (%s)", d.policy->mode == MODE_ENFORCE ? "enforce" : "observe");
+		sd_notify(0, "READY=1");
+		event_base_dispatch(d.base);
+		sd_notify(0, "STOPPING=1");
+		log_info("stopping: releasing what is held");
+	}
+	stop(&d, api);
+	close(lock);
+	return code;
+}

@@ -1,0 +1,116 @@
+// Processes with governed flows, and the probes they need before their ClientHello may leave.
+#include <poll.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/daemon.h"
+
+struct process *process_get(struct daemon *d, uint32_t tgid, bool create)
+{
+	struct process *process;
+
+	LIST_FOREACH(process, &d->processes[tgid % PROCESS_BUCKETS], in_bucket)
+		if (process->tgid == tgid)
+			return process;
+	if (!create)
+		return NULL;
+	process = calloc(1, sizeof(*process));
+	if (!process)
+		return NULL;
+	process->tgid = tgid;
+	LIST_INSERT_HEAD(&d->processes[tgid % PROCESS_BUCKETS], process, in_bucket);
+	d->n_processes++;
+	return process;
+}
+
+// A probed process stays: its next connection finds it ready.
+void process_release_if_unused(struct daemon *d, struct process *process)
+{
+	if (!LIST_EMPTY(&process->flows) || process->state != PROCESS_UNPROBED)
+		return;
+	binding_free(d, process);
+	LIST_REMOVE(process, in_bucket);
+	d->n_processes--;
+	free(process);
+}
+
+void process_probe(struct daemon *d, struct process *process)
+{
+	if (process->state != PROCESS_UNPROBED)
+		return;
+	if (!attacher_attach(d->attacher, process->tgid))
+		process->state = PROCESS_ATTACHING;
+}
+
+// It has ended, or become another program by exec: its probes go, and its number may come again.
+void process_gone(struct daemon *d, uint32_t tgid)
+{
+	struct process *process = process_get(d, tgid, false);
+
+	attacher_forget(d->attacher, tgid);
+	if (!process)
+		return;
+	process->state = PROCESS_UNPROBED;
+	process->n_libraries = 0;
+	process_release_if_unused(d, process);
+}
+
+static bool is_alive(uint32_t tgid)
+{
+	_cleanup_(cleanup_close) int pidfd = syscall(SYS_pidfd_open, tgid, 0);
+	struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+
+	return pidfd >= 0 && poll(&ended, 1, 0) == 0;
+}
+
+static void go_on(struct daemon *d, struct process *process)
+{
+	struct flow *flow, *following;
+
+	for (flow = LIST_FIRST(&process->flows); flow; flow = following) {
+		following = LIST_NEXT(flow, in_process);
+		if (flow->is_bound || flow->opaque_reason)
+			continue;
+		if (process->state == PROCESS_PROBED)
+			flow_push(d, flow);
+		else
+			flow_set_opaque(d, flow, "no TLS library with known probe points");
+	}
+}
+
+static void on_result(struct daemon *d, const struct attach_result *result)
+{
+	struct process *process = process_get(d, result->tgid, false);
+
+	if (!process || process->state != PROCESS_ATTACHING) {
+		attacher_forget(d->attacher, result->tgid);
+		return;
+	}
+	process->n_libraries = result->n_libraries;
+	process->state = result->n_libraries > 0 ? PROCESS_PROBED : PROCESS_UNPROBED;
+	log_debug("process %u: %d TLS libraries, %.1f ms", result->tgid, result->n_libraries,
+		  result->took_ns / 1e6);
+	if (process->state == PROCESS_PROBED && kernel_set_tapped(d->kernel, result->tgid, true))
+		log_warning("too many probed processes: the ClientHellos of %u wait each", result->tgid);
+	go_on(d, process);
+	// If it ended before the kernel knew it as probed, no event tells.
+	if (process->state == PROCESS_PROBED && !is_alive(result->tgid)) {
+		kernel_set_tapped(d->kernel, result->tgid, false);
+		process_gone(d, result->tgid);
+	} else {
+		process_release_if_unused(d, process);
+	}
+}
+
+void daemon_on_attached(evutil_socket_t fd, short what, void *daemon)
+{
+	struct daemon *d = daemon;
+	struct attach_result result;
+
+	(void)fd, (void)what;
+	while (attacher_result(d->attacher, &result))
+		on_result(d, &result);
+	daemon_govern(d);
+}

@@ -1,0 +1,28 @@
+// One request in the governor's hands, from governor_submit() until it is denied, withdrawn,
+// refunded or settled.
+#ifndef SLUICE_GOVERN_TICKET_H
+#define SLUICE_GOVERN_TICKET_H
+
+#include "govern/state.h"
+
+// A ticket with these draws, of which nothing is drawn yet, in the table of tickets. NULL: no
+// memory.
+struct ticket *ticket_new(struct governor *g, uint64_t id, const struct draw *draws,
+			  size_t n_draws);
+
+// NULL if there is none.
+struct ticket *ticket_find(const struct governor *g, uint64_t id);
+
+// Takes from all its limiters, into debt if need be: it is admitted.
+void ticket_draw(struct ticket *t, uint64_t now_ns);
+
+// Gives all of it back.
+void ticket_undraw(struct ticket *t, uint64_t now_ns);
+
+// The first limit that denies and lacks what the ticket asks for; NULL: none.
+const char *ticket_denied_by(const struct ticket *t, uint64_t now_ns);
+
+// Forgets it. It must be in no lane and no list.
+void ticket_free(struct governor *g, struct ticket *t);
+
+#endif

@@ -1,0 +1,35 @@
+// What a response's bytes say: status, the provider's own view of its limits, usage.
+#ifndef SLUICE_WIRE_RESPONSE_H
+#define SLUICE_WIRE_RESPONSE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define RESPONSE_ABSENT UINT64_MAX
+
+// One x-ratelimit-{limit,remaining,reset}-* family. RESPONSE_ABSENT where a header is missing.
+struct ratelimit_headers {
+	uint64_t limit;
+	uint64_t remaining;
+	uint64_t reset_ms;
+};
+
+struct response {
+	int status;
+	bool is_event_stream;
+	bool is_encoded;      // Content-Encoding other than identity: the body is not read
+	bool body_json_whole; // the JSON body was read to its end, without an error; not for
+			      // streams
+	struct ratelimit_headers requests;
+	struct ratelimit_headers tokens;
+	uint64_t retry_after_ms; // retry-after-ms, else retry-after; RESPONSE_ABSENT if neither
+	uint64_t processing_ms;  // openai-processing-ms
+	uint64_t tokens_in;      // usage.prompt_tokens or usage.input_tokens
+	uint64_t tokens_out;     // usage.completion_tokens or usage.output_tokens
+	uint64_t body_bytes;     // as sent: encoded, but without chunk framing
+	uint64_t stream_events;  // JSON objects in an event stream; about one output token each
+	char error_code[48];     // error.code of a JSON error body: "rate_limit_exceeded", …
+	char error_type[32];     // error.type: "tokens", "requests", …
+};
+
+#endif

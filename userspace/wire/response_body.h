@@ -1,0 +1,30 @@
+// Reads the body of a response that is not encoded: a JSON document, or an event stream of them.
+//
+// usage.{prompt,completion,input,output}_tokens and error.{code,type} are taken from the outermost
+// object; in a stream also from within its "response" (that is how /v1/responses ends). In a stream
+// the last one wins: some providers send usage with every event, each time the sum so far.
+#ifndef SLUICE_WIRE_RESPONSE_BODY_H
+#define SLUICE_WIRE_RESPONSE_BODY_H
+
+#include <stddef.h>
+#include "wire/json.h"
+#include "wire/response.h"
+#include "wire/sse.h"
+
+struct response_body {
+	struct json_scanner json;
+	struct sse_reader sse;
+	struct response
+		*response; // borrowed: where the facts go; is_event_stream says what to read
+};
+
+// Starts a body, whose facts go into *response from now on (it must outlive the body).
+void response_body_init(struct response_body *body, struct response *response);
+void response_body_feed(struct response_body *body, const void *data, size_t len);
+// Tells of bytes that were not seen. An event stream is read on at its next line, since its usage
+// comes last; a JSON document is given up.
+void response_body_lost(struct response_body *body);
+// The body is over: sets response->body_json_whole if it is a JSON document.
+void response_body_end(struct response_body *body);
+
+#endif
