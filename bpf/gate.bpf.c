@@ -180,6 +180,7 @@ static __always_inline void note_passed(struct sluice_flow *flow, const struct p
 	if (seq_before(flow->wire_end, p->seq + p->payload_bytes))
 		flow->wire_end = p->seq + p->payload_bytes;
 	flow->flags = (flow->flags | SLUICE_FLOW_SENT) & ~SLUICE_FLOW_HELD;
+	flow->undecided_ns = 0; // the next wait, if there is one, has its own time
 }
 
 // The peer never gets the ACK that a kept segment carries, and would retransmit: the daemon sends
@@ -200,7 +201,6 @@ static __always_inline void emit_twin(struct __sk_buff *skb, __u64 cookie, const
 		bpf_ringbuf_discard(twin, 0);
 		return;
 	}
-	count(SLUICE_COUNT_TWINS);
 	bpf_ringbuf_submit(twin, 0);
 }
 

@@ -157,7 +157,6 @@ enum sluice_loss {
 // What the kernel counts for people to see.
 enum sluice_count {
 	SLUICE_COUNT_REFUSED_SEGMENTS,
-	SLUICE_COUNT_TWINS,
 	SLUICE_COUNT_PROBE_HITS,
 	SLUICE_COUNT_EXPIRED_FLOWS,
 	SLUICE_COUNTS,

@@ -105,8 +105,25 @@ static void corrections_never_raise_the_level(void **state)
 	assert_near(bucket_level(&b, 0), 30);
 	bucket_lower_to(&b, 5, 0);
 	assert_near(bucket_level(&b, 0), 5);
-	bucket_refund(&b, 100, 0);
+	bucket_refund(&b, 100, 0, 0);
 	assert_near(bucket_level(&b, 0), 60);
+}
+
+// Giving back what has been refilled already would let twice the limit through.
+static void a_late_refund_gives_back_what_is_still_missing(void **state)
+{
+	(void)state;
+	struct bucket b = bucket(60, 0);
+
+	bucket_draw(&b, 60, 0);
+	bucket_draw(&b, 60, 60 * S);
+	bucket_refund(&b, 60, 0, 60 * S);
+	assert_near(bucket_level(&b, 60 * S), 0);
+	// Saturated for two minutes, nothing that was refilled would have been lost.
+	for (uint64_t s = 61; s <= 190; s++)
+		bucket_draw(&b, 1, s * S);
+	bucket_refund(&b, 10, 180 * S, 190 * S);
+	assert_near(bucket_level(&b, 190 * S), 10);
 }
 
 static void a_clock_that_stands_still_or_steps_back_gives_nothing(void **state)
@@ -223,6 +240,7 @@ int main(void)
 		cmocka_unit_test(capacity_zero_forbids),
 		cmocka_unit_test(a_shut_bucket_opens_by_itself),
 		cmocka_unit_test(corrections_never_raise_the_level),
+		cmocka_unit_test(a_late_refund_gives_back_what_is_still_missing),
 		cmocka_unit_test(a_clock_that_stands_still_or_steps_back_gives_nothing),
 		cmocka_unit_test(ready_ns_is_exact),
 		cmocka_unit_test(small_draws_do_not_drift),

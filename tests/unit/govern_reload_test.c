@@ -85,10 +85,10 @@ static void levels_and_places_survive(void **state)
 	assert_int_equal(governor_run(g, 20 * S, &d, 1), 1);
 	assert_int_equal(d.id, 2);
 	assert_int_equal(d.waited_ns, 20 * S);
-	// What left before the reload can still be given back, and be settled.
+	// What left before the reload can still be given back: the 10 of 50 not refilled since.
 	governor_refund(g, 1, 20 * S);
 	assert_one(g, 20 * S, 3, VERDICT_ADMITTED);
-	assert_true(only_level(g, 20 * S) == 40);
+	assert_true(only_level(g, 20 * S) == 0);
 	governor_free(g);
 }
 

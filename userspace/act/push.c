@@ -1,5 +1,6 @@
-// Push, keep-alive and abort: one system call each on a borrowed descriptor. See target.h.
+// Push, keep-alive, abort and a look at the send buffer: a system call or two each on a borrowed descriptor. See target.h.
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -47,6 +48,17 @@ int target_keep_alive(struct target *t)
 	if (was_reusable)
 		set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	return err;
+}
+
+bool target_is_full(struct target *t)
+{
+	_cleanup_(cleanup_close) int fd = target_borrow(t);
+	uint32_t memory[SK_MEMINFO_VARS] = {};
+	socklen_t bytes = sizeof(memory);
+
+	// As sk_stream_memory_free() has it.
+	return fd >= 0 && !getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &bytes) &&
+	       memory[SK_MEMINFO_WMEM_QUEUED] >= memory[SK_MEMINFO_SNDBUF];
 }
 
 int target_abort(struct target *t)

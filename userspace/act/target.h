@@ -34,6 +34,10 @@ int target_abort(struct target *t);
 // The same by sock_diag, in the socket's network namespace: needs no descriptor, so it reaches
 // orphans too. -EOPNOTSUPP: the kernel is built without CONFIG_INET_DIAG_DESTROY.
 int target_destroy(const struct target *t);
+// Whether the kernel has no such socket any more. If in doubt: false.
+bool target_is_gone(const struct target *t);
+// Whether the socket's send buffer takes no more, so that the program cannot go on writing.
+bool target_is_full(struct target *t);
 
 // Sends the ACK that a held segment carries, without its data.
 int twin_send(const struct sluice_twin *twin, struct netns *ns);

@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 #include "act/target.h"
+#include "base/samples.h"
 #include "config/policy.h"
 #include "govern/cost.h"
 #include "govern/governor.h"
@@ -31,7 +32,10 @@ enum {
 	PROCESS_BUCKETS = 1024,
 	EXCHANGE_BUCKETS = 4096,
 	DECIDE_BODY_BYTES = 65536, // a request is decided when so much of its body is in …
-	DECIDE_AFTER_MS = 5,	   // … or so long after its head, or when it is complete
+	DECIDE_AFTER_MS = 5,	   // … or it is complete, or, looked at every so often, the program
+				   // cannot go on writing …
+	DECIDE_LATEST_MS = 1000,   // … or so long after its head
+	TWIN_AFTER_MS = 10,	   // far below a peer's retransmission timeout (RFC 6298 §2.4; Linux: 200)
 	UNDECIDED_MS = 190,	   // shorter than the kernel's own SLUICE_UNDECIDED_NS
 	STASH_BYTES = 65536,	   // plaintext kept for one session whose flow is not known yet
 };
@@ -50,7 +54,7 @@ struct exchange {
 	enum exchange_state state;
 	struct request request;
 	struct cost cost;
-	uint64_t submitted_ns, decided_ns; // 0: not yet
+	uint64_t head_ns, submitted_ns, decided_ns; // 0: not yet
 	bool request_complete, response_complete;
 	bool in_governor; // to be settled, refunded or withdrawn
 	TAILQ_ENTRY(exchange) in_flow;
@@ -73,8 +77,12 @@ struct flow {
 	const char *opaque_reason; // static; NULL: it is understood
 	bool is_held;  // the kernel keeps a segment of it, as far as the daemon knows
 	uint64_t held_ns;
+	uint64_t suspect_end; // where the kernel kept it a second ago although nothing of it waited
 	bool is_aborted;
+	bool has_twin; // an ACK waits in `twin` to be sent if the flow stays held
+	struct sluice_twin twin;
 	uint64_t granted; // as the kernel's gate has it
+	uint64_t released_ns; // when its gate was opened, until it is pushed; 0: no push is due
 
 	struct request_reader *requests;
 	struct response_reader *responses;
@@ -88,6 +96,7 @@ struct flow {
 	char last_model[128];
 	struct event *timer;
 	LIST_ENTRY(flow) in_bucket, in_process;
+	STAILQ_ENTRY(flow) in_twins;
 };
 
 enum process_state { PROCESS_UNPROBED, PROCESS_ATTACHING, PROCESS_PROBED };
@@ -120,15 +129,19 @@ struct daemon {
 	LIST_HEAD(, exchange) exchanges[EXCHANGE_BUCKETS];
 	size_t n_flows, n_processes;
 	uint64_t next_flow, next_exchange;
-	bool must_decide; // the governor has news since it last ran
+	uint64_t n_seconds;
 
-	struct event *ring_event, *attach_event, *govern_timer, *heartbeat_timer, *second_timer;
+	STAILQ_HEAD(, flow) twins; // flows with has_twin
+
+	struct event *ring_event, *attach_event;
+	struct event *govern_timer, *twin_timer, *heartbeat_timer, *second_timer;
 
 	struct {
 		uint64_t admitted, denied, timed_out, opaque, observed_waits;
 		uint64_t push_pidfd, push_iter, push_failed, aborts_failed;
-		uint64_t stash_dropped;
+		uint64_t stash_dropped, twins_sent, twins_failed;
 	} n;
+	struct samples release_times; // from the governor's decision to the end of the push
 };
 
 // events.c
@@ -171,10 +184,12 @@ void daemon_govern(struct daemon *d); // runs the governor and carries out what 
 void daemon_on_govern_timer(evutil_socket_t fd, short what, void *daemon);
 
 // hold.c
-void flow_update_gate(struct daemon *d, struct flow *flow);
+void flow_update_gate(struct daemon *d, struct flow *flow, uint64_t decided_ns);
 void flow_push(struct daemon *d, struct flow *flow);
 void flow_abort(struct daemon *d, struct flow *flow);
 void flow_on_held(struct daemon *d, struct flow *flow);
+void flow_keep_twin(struct daemon *d, struct flow *flow, const struct sluice_twin *twin);
+void daemon_on_twin_timer(evutil_socket_t fd, short what, void *daemon);
 void flow_set_timer(struct flow *flow, unsigned ms);
 void flow_on_timer(evutil_socket_t fd, short what, void *flow);
 void daemon_on_second(evutil_socket_t fd, short what, void *daemon);

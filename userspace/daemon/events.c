@@ -1,5 +1,4 @@
 // The kernel's events, in the order in which they happened, each handed to the part it concerns.
-#include "base/log.h"
 #include "daemon/daemon.h"
 
 static void on_chunk(struct daemon *d, const struct sluice_chunk *chunk)
@@ -20,7 +19,6 @@ int daemon_on_event(void *daemon, void *data, size_t bytes)
 	const struct sluice_event *event = data;
 	struct daemon *d = daemon;
 	struct flow *flow;
-	int err;
 
 	(void)bytes; // each type's size is fixed, or given in it, by the kernel side
 	switch (event->type) {
@@ -37,9 +35,8 @@ int daemon_on_event(void *daemon, void *data, size_t bytes)
 		break;
 	case SLUICE_EVENT_TWIN:
 		flow = flow_find(d, event->cookie);
-		err = flow ? twin_send(data, flow->target.netns) : 0;
-		if (err)
-			log_debug("cannot send an ACK twin: error %d", -err);
+		if (flow)
+			flow_keep_twin(d, flow, data);
 		break;
 	case SLUICE_EVENT_CLOSED:
 		flow = flow_find(d, event->cookie);

@@ -24,7 +24,6 @@ void exchange_over(struct daemon *d, struct exchange *exchange, bool was_sent)
 	if (!exchange->in_governor)
 		return;
 	exchange->in_governor = false;
-	d->must_decide = true;
 	if (exchange->state < EXCHANGE_ADMITTED)
 		governor_withdraw(d->governor, exchange->id, now);
 	else if (was_sent)
@@ -71,7 +70,7 @@ static void admit(struct daemon *d, struct exchange *exchange)
 	exchange->response_complete = flow->responses_unknown;
 	flow->queued_ns += exchange->decided_ns - exchange->submitted_ns;
 	d->n.admitted++;
-	flow_update_gate(d, flow);
+	flow_update_gate(d, flow, exchange->decided_ns);
 }
 
 static void deny(struct daemon *d, struct exchange *exchange, const char *policy, bool timed_out)
@@ -130,27 +129,37 @@ static void submit(struct daemon *d, struct exchange *exchange)
 		admit(d, exchange);
 	else if (verdict == VERDICT_DENIED)
 		deny(d, exchange, policy, false);
-	else
-		d->must_decide = true;
 }
 
-// A request is decided on when it is complete, when enough of its body is in, or when it has had
-// its time: a program whose send buffer is full would otherwise never finish it.
+// Whether what is known of a request that is still being written must do: enough of its body is
+// in, or its program would never finish it, for the send buffer is full of what is held, or it waits
+// for an answer to its head (100-continue, RFC 9110 §10.1.1).
+static bool must_do(struct flow *flow, const struct exchange *exchange, bool is_timeout)
+{
+	const struct request *r = &exchange->request;
+
+	if (r->body_bytes >= DECIDE_BODY_BYTES)
+		return true;
+	if (!is_timeout || !exchange->head_ns)
+		return false;
+	return clock_now_ns() - exchange->head_ns >= DECIDE_LATEST_MS * NS_PER_MS ||
+	       target_is_full(&flow->target);
+}
+
 void exchange_submit_if_due(struct daemon *d, struct flow *flow, bool is_timeout)
 {
 	struct exchange *exchange, *following;
 
 	for (exchange = TAILQ_FIRST(&flow->exchanges); exchange; exchange = following) {
-		const struct request *r = &exchange->request;
-
 		following = TAILQ_NEXT(exchange, in_flow);
 		if (exchange->state != EXCHANGE_READING || flow->opaque_reason || flow->is_aborted)
 			continue;
 		if (exchange == flow->reading && request_reader_current(flow->requests))
 			exchange->request = *request_reader_current(flow->requests);
-		if (exchange->request_complete || r->body_bytes >= DECIDE_BODY_BYTES ||
-		    (is_timeout && r->body_begin))
+		if (exchange->request_complete || must_do(flow, exchange, is_timeout))
 			submit(d, exchange);
+		else if (is_timeout && exchange->head_ns)
+			flow_set_timer(flow, DECIDE_AFTER_MS);
 	}
 	drop_finished(d, flow);
 }
@@ -170,12 +179,13 @@ void exchange_on_request(void *owner, enum request_event event, const struct req
 	flow->reading->request = *r;
 	if (event == REQUEST_HEAD) {
 		response_reader_expect(flow->responses, r->method);
+		flow->reading->head_ns = clock_now_ns();
 		flow_set_timer(flow, DECIDE_AFTER_MS);
 	} else if (event == REQUEST_COMPLETE) {
 		flow->reading->request_complete = true;
 		flow_set_timer(flow, 0);
 		if (flow->reading->state >= EXCHANGE_ADMITTED)
-			flow_update_gate(d, flow); // its end is known now
+			flow_update_gate(d, flow, clock_now_ns()); // its end is known now
 		flow->reading = NULL;
 	}
 }
@@ -197,7 +207,6 @@ static void learn(struct daemon *d, struct exchange *exchange, const struct resp
 		outcome.is_429_on_requests = !strcmp(r->error_type, "requests");
 	}
 	governor_learn(d->governor, exchange->id, &outcome, clock_now_ns());
-	d->must_decide = true;
 }
 
 static struct exchange *first_unanswered(struct flow *flow)
@@ -284,7 +293,6 @@ void daemon_govern(struct daemon *d)
 		for (size_t i = 0; i < n; i++)
 			carry_out(d, &decisions[i]);
 	} while (n == BATCH);
-	d->must_decide = false;
 	next = governor_next_ns(d->governor, now);
 	if (next == UINT64_MAX) {
 		evtimer_del(d->govern_timer);

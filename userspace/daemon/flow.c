@@ -115,12 +115,21 @@ static void describe(struct daemon *d, struct flow *flow, const struct sluice_he
 	flow_assign_team(d, flow);
 }
 
+static void wait_for_probes(struct daemon *d, struct flow *flow)
+{
+	process_probe(d, flow->process);
+	flow_set_timer(flow, UNDECIDED_MS);
+}
+
 void flow_begin(struct daemon *d, const struct sluice_hello *hello)
 {
 	struct flow *flow;
 
-	if (flow_find(d, hello->event.cookie)) // its second ClientHello, after a HelloRetryRequest
-		return;
+	flow = flow_find(d, hello->event.cookie);
+	if (flow && !memcmp(flow->born.random, hello->flow.random, SLUICE_RANDOM_BYTES))
+		return; // its second ClientHello, after a HelloRetryRequest
+	if (flow) // the socket was connected anew
+		flow_free(d, flow);
 	flow = flow_new(d, hello);
 	if (!flow) { // nothing is known of it: do not keep what could never be released
 		log_warning("out of memory: a connection of process %u passes unseen", hello->flow.tgid);
@@ -138,11 +147,12 @@ void flow_begin(struct daemon *d, const struct sluice_hello *hello)
 			return;
 		}
 	}
-	if (hello->held && flow->process->state == PROCESS_PROBED)
+	if (!hello->held)
+		process_probe(d, flow->process);
+	else if (flow->process->state == PROCESS_PROBED)
 		flow_push(d, flow); // it became so since
-	process_probe(d, flow->process);
-	if (hello->held)
-		flow_set_timer(flow, UNDECIDED_MS);
+	else
+		wait_for_probes(d, flow);
 }
 
 // From now on its plaintext is read.
@@ -231,6 +241,8 @@ void flow_free(struct daemon *d, struct flow *flow)
 	}
 	kernel_forget_flow(d->kernel, flow->target.cookie, flow->born.random);
 	event_free(flow->timer);
+	if (flow->has_twin)
+		STAILQ_REMOVE(&d->twins, flow, flow, in_twins);
 	request_reader_free(flow->requests);
 	response_reader_free(flow->responses);
 	netns_put(&d->namespaces, flow->target.netns);

@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "daemon/daemon.h"
 
+enum { LOOK_EVERY_S = 16 };
+
 // Up to where the flow's plaintext may leave: the end of its last request in a row of admitted
 // ones. Several requests written at once (pipelined) leave when the last of them may, for they
 // stand in one queue.
@@ -23,7 +25,7 @@ static uint64_t grant_of(const struct flow *flow)
 	return granted;
 }
 
-void flow_update_gate(struct daemon *d, struct flow *flow)
+void flow_update_gate(struct daemon *d, struct flow *flow, uint64_t decided_ns)
 {
 	uint64_t granted = grant_of(flow);
 	bool opens = granted > flow->granted;
@@ -35,6 +37,7 @@ void flow_update_gate(struct daemon *d, struct flow *flow)
 		return;
 	}
 	flow->granted = granted;
+	flow->released_ns = opens ? decided_ns : 0;
 	if (opens && flow->is_held)
 		flow_push(d, flow);
 }
@@ -58,9 +61,12 @@ void flow_push(struct daemon *d, struct flow *flow)
 	flow->is_held = false;
 	if (!err) {
 		d->n.push_pidfd++;
+		if (flow->released_ns)
+			samples_add(&d->release_times, clock_now_ns() - flow->released_ns);
+		flow->released_ns = 0;
 		return;
 	}
-	if (err != -ESRCH && flow->target.netns) {
+	if (flow->target.netns) { // Yama forbids it, or the program has given the socket away
 		struct iterator_push push = {d, flow->target.cookie};
 
 		err = netns_run(flow->target.netns, push_by_iterator, &push);
@@ -104,6 +110,38 @@ void flow_on_held(struct daemon *d, struct flow *flow)
 		flow_set_timer(flow, UNDECIDED_MS);
 }
 
+// Most flows are let go within a millisecond, and their data carries the ACK after all: only for
+// one that stays held is the ACK sent alone.
+void flow_keep_twin(struct daemon *d, struct flow *flow, const struct sluice_twin *twin)
+{
+	struct timeval wait = {.tv_usec = TWIN_AFTER_MS * 1000};
+
+	flow->twin = *twin;
+	if (!flow->has_twin)
+		STAILQ_INSERT_TAIL(&d->twins, flow, in_twins);
+	flow->has_twin = true;
+	if (!evtimer_pending(d->twin_timer, NULL))
+		evtimer_add(d->twin_timer, &wait);
+}
+
+void daemon_on_twin_timer(evutil_socket_t fd, short what, void *daemon)
+{
+	struct daemon *d = daemon;
+	struct flow *flow;
+
+	(void)fd, (void)what;
+	while ((flow = STAILQ_FIRST(&d->twins))) {
+		STAILQ_REMOVE_HEAD(&d->twins, in_twins);
+		flow->has_twin = false;
+		if (!flow->is_held)
+			continue;
+		if (twin_send(&flow->twin, flow->target.netns))
+			d->n.twins_failed++;
+		else
+			d->n.twins_sent++;
+	}
+}
+
 // 0: no timer.
 void flow_set_timer(struct flow *flow, unsigned ms)
 {
@@ -130,33 +168,38 @@ void flow_on_timer(evutil_socket_t fd, short what, void *arg)
 	daemon_govern(d);
 }
 
-// Something of the flow is kept although nothing of it waits: an event was lost. It must not wait
-// for ever for an answer to a question nobody heard.
-static bool is_forgotten(struct daemon *d, const struct flow *flow, uint64_t now_ns)
+// Something of the flow is kept although nothing of it waits, and was so a second ago: an event
+// was lost. It must not wait for ever for an answer to a question nobody heard.
+static bool is_forgotten(struct daemon *d, struct flow *flow)
 {
 	const struct exchange *last = TAILQ_LAST(&flow->exchanges, exchange_list);
+	uint64_t suspected = flow->suspect_end;
 	struct sluice_flow seen;
 
-	if (flow->opaque_reason || flow->is_aborted || !flow->is_bound ||
-	    (last && last->state == EXCHANGE_QUEUED))
+	flow->suspect_end = 0;
+	if (last && last->state == EXCHANGE_QUEUED)
 		return false;
 	if (kernel_read_flow(d->kernel, flow->target.cookie, &seen) ||
 	    !(seen.flags & SLUICE_FLOW_HELD) || seen.write_end <= flow->granted)
 		return false;
-	return flow->is_held ? now_ns - flow->held_ns > NS_PER_S : true;
+	flow->suspect_end = seen.write_end;
+	return suspected == seen.write_end;
 }
 
 static void tend(struct daemon *d, struct flow *flow, void *arg)
 {
-	uint64_t now_ns = *(uint64_t *)arg;
-
-	if (d->policy->mode != MODE_ENFORCE || flow->is_aborted)
-		return;
-	if (is_forgotten(d, flow, now_ns)) {
-		flow_set_opaque(d, flow, "what it wrote was not seen (events were lost)");
+	(void)arg;
+	// The event of its end may have been lost: each flow is looked for now and then.
+	if (flow->number % LOOK_EVERY_S == d->n_seconds % LOOK_EVERY_S &&
+	    target_is_gone(&flow->target)) {
+		flow_end(d, flow);
 		return;
 	}
-	if (flow->is_held)
+	if (d->policy->mode != MODE_ENFORCE || flow->is_aborted || flow->opaque_reason)
+		return;
+	if (is_forgotten(d, flow))
+		flow_set_opaque(d, flow, "what it wrote was not seen (events were lost)");
+	else if (flow->is_held)
 		target_keep_alive(&flow->target);
 }
 
@@ -167,7 +210,8 @@ void daemon_on_second(evutil_socket_t fd, short what, void *daemon)
 	struct process *process;
 
 	(void)fd, (void)what;
-	flow_each(d, tend, &now);
+	d->n_seconds++;
+	flow_each(d, tend, NULL);
 	for (int i = 0; i < PROCESS_BUCKETS; i++)
 		LIST_FOREACH(process, &d->processes[i], in_bucket)
 			binding_sweep(d, process, now);

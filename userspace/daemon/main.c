@@ -209,7 +209,9 @@ static int add_events(struct daemon *d)
 			return -ENOMEM;
 	}
 	d->govern_timer = evtimer_new(d->base, daemon_on_govern_timer, d);
-	err = d->govern_timer ? 0 : -ENOMEM;
+	d->twin_timer = evtimer_new(d->base, daemon_on_twin_timer, d);
+	STAILQ_INIT(&d->twins);
+	err = d->govern_timer && d->twin_timer ? 0 : -ENOMEM;
 	err = err ?: add_reader(&d->ring_event, d, daemon_on_ring, ring_fd);
 	err = err ?: add_reader(&d->attach_event, d, daemon_on_attached, attacher_fd(d->attacher));
 	err = err ?: add_timer(&d->heartbeat_timer, d, on_heartbeat, HEARTBEAT_MS);

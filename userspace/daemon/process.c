@@ -73,6 +73,7 @@ static void go_on(struct daemon *d, struct process *process)
 		following = LIST_NEXT(flow, in_process);
 		if (flow->is_bound || flow->opaque_reason)
 			continue;
+		flow_set_timer(flow, 0);
 		if (process->state == PROCESS_PROBED)
 			flow_push(d, flow);
 		else

@@ -105,12 +105,23 @@ static json *pushes(struct daemon *d)
 	return o;
 }
 
+static json *release_times(struct daemon *d)
+{
+	json *o = json_object_new_object();
+
+	add_count(o, "count", d->release_times.n);
+	add_count(o, "p50", samples_quantile(&d->release_times, 0.5));
+	add_count(o, "p99", samples_quantile(&d->release_times, 0.99));
+	return o;
+}
+
 static json *kernel_counts(struct daemon *d)
 {
 	json *o = json_object_new_object();
 
 	add_count(o, "held_segments", kernel_count(d->kernel, SLUICE_COUNT_REFUSED_SEGMENTS));
-	add_count(o, "twins", kernel_count(d->kernel, SLUICE_COUNT_TWINS));
+	add_count(o, "twins", d->n.twins_sent);
+	add_count(o, "twins_failed", d->n.twins_failed);
 	add_count(o, "probe_hits", kernel_count(d->kernel, SLUICE_COUNT_PROBE_HITS));
 	return o;
 }
@@ -151,6 +162,7 @@ static json *status(void *ctx)
 	add_count(o, "observed_waits", d->n.observed_waits);
 	json_object_object_add(o, "lost_events", losses(d));
 	json_object_object_add(o, "push", pushes(d));
+	json_object_object_add(o, "decision_us", release_times(d));
 	json_object_object_add(o, "kernel", kernel_counts(d));
 	add_count(o, "rss_bytes", resident_bytes());
 	return o;

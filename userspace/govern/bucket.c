@@ -12,6 +12,7 @@
 
 #define SLACK 1e-10
 #define SECONDS_PER_MINUTE 60.0
+#define PEAK_NS (60 * NS_PER_S)
 #define FAR_NS 9e18 // longer waits are "never"
 
 void bucket_init(struct bucket *b, double capacity, uint64_t headroom_ns, uint64_t now_ns)
@@ -22,6 +23,9 @@ void bucket_init(struct bucket *b, double capacity, uint64_t headroom_ns, uint64
 		.level = capacity,
 		.last_fill_ns = now_ns,
 		.headroom_ns = headroom_ns,
+		.peak = capacity,
+		.peak_before = capacity,
+		.peak_since_ns = now_ns,
 	};
 }
 
@@ -70,19 +74,44 @@ static void anchor(struct bucket *b, uint64_t now_ns)
 		b->last_fill_ns = now_ns;
 }
 
+static void postpone(struct bucket *b, uint64_t now_ns)
+{
+	if (b->last_fill_ns < now_ns + b->headroom_ns)
+		b->last_fill_ns = now_ns + b->headroom_ns;
+}
+
+static void note_peak(struct bucket *b, uint64_t now_ns)
+{
+	if (now_ns > b->peak_since_ns && now_ns - b->peak_since_ns > PEAK_NS) {
+		b->peak_before = b->peak;
+		b->peak = b->level;
+		b->peak_since_ns = now_ns;
+	}
+	b->peak = fmax(b->peak, b->level);
+}
+
 void bucket_draw(struct bucket *b, double amount, uint64_t now_ns)
 {
 	anchor(b, now_ns);
-	if (b->level >= b->capacity - filled(b, 0, b->headroom_ns) &&
-	    b->last_fill_ns < now_ns + b->headroom_ns)
-		b->last_fill_ns = now_ns + b->headroom_ns;
+	note_peak(b, now_ns);
+	if (b->level >= b->capacity - filled(b, 0, b->headroom_ns))
+		postpone(b, now_ns);
 	b->level -= amount;
 }
 
-void bucket_refund(struct bucket *b, double amount, uint64_t now_ns)
+void bucket_refund(struct bucket *b, double amount, uint64_t drawn_ns, uint64_t now_ns)
 {
 	anchor(b, now_ns);
-	b->level = fmin(b->capacity, b->level + amount);
+	note_peak(b, now_ns);
+	double missing = fmax(0, amount - filled(b, drawn_ns, now_ns));
+	bool is_peak_known = drawn_ns + PEAK_NS >= b->peak_since_ns;
+	double highest = is_peak_known ? fmax(b->peak, b->peak_before) : b->capacity;
+	missing = fmax(missing, fmin(amount, b->capacity - highest));
+	postpone(b, now_ns);
+	b->level = fmin(b->capacity, b->level + missing);
+	// Without this draw, all levels since would have been higher by no more than it.
+	b->peak = fmin(b->capacity, b->peak + amount);
+	b->peak_before = fmin(b->capacity, b->peak_before + amount);
 }
 
 void bucket_lower_to(struct bucket *b, double level, uint64_t now_ns)
@@ -107,4 +136,5 @@ void bucket_inherit(struct bucket *b, const struct bucket *old, uint64_t now_ns)
 	b->level = fmin(b->capacity, bucket_level(old, now_ns));
 	b->last_fill_ns = now_ns > old->last_fill_ns ? now_ns : old->last_fill_ns;
 	b->shut_until_ns = old->shut_until_ns;
+	b->peak = b->peak_before = b->capacity;
 }

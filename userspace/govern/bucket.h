@@ -42,6 +42,10 @@ struct bucket {
 	uint64_t last_fill_ns;  // may lie ahead: the refill is postponed until then
 	uint64_t headroom_ns;   // how late a charge may reach the provider
 	uint64_t shut_until_ns; // nothing is admitted before (a 429's Retry-After)
+	// The highest levels that draws have found since peak_since_ns, and in the minute or more
+	// before that.
+	double peak, peak_before;
+	uint64_t peak_since_ns;
 };
 
 // A full bucket that holds one minute's worth: fill_per_s = capacity / 60.
@@ -59,8 +63,14 @@ uint64_t bucket_ready_ns(const struct bucket *b, double amount, uint64_t now_ns)
 // Takes `amount`, into debt if need be.
 void bucket_draw(struct bucket *b, double amount, uint64_t now_ns);
 
-// Gives back what was drawn and never left. Never above the capacity.
-void bucket_refund(struct bucket *b, double amount, uint64_t now_ns);
+// Gives back what was drawn at drawn_ns and never left, as far as it is still missing. What has
+// been refilled since is not: had the request never been drawn, the bucket would have been full and
+// that refill lost. What is missing for sure is the larger of
+//   amount − fill × time since, and
+//   min(amount, capacity − the highest level since).
+// The refill is postponed by `headroom`, for the draws in flight that might have found the bucket
+// near full without this one.
+void bucket_refund(struct bucket *b, double amount, uint64_t drawn_ns, uint64_t now_ns);
 
 // The provider has less than we thought. Never raises the level.
 void bucket_lower_to(struct bucket *b, double level, uint64_t now_ns);

@@ -39,7 +39,8 @@ struct governor *governor_new(const struct policy *policy, uint64_t now_ns);
 void governor_free(struct governor *g);
 
 // Takes a request. VERDICT_ADMITTED: it may leave now, and has drawn from its buckets.
-// VERDICT_DENIED: *ret_policy names why. -ENOMEM: not taken (let it pass).
+// VERDICT_DENIED: *ret_policy names why (as in struct decision); else it is NULL. VERDICT_QUEUED:
+// governor_run() will say. -ENOMEM, or -EEXIST if the id is in use: not taken (let it pass).
 int governor_submit(struct governor *g, const struct ask *ask, uint64_t now_ns,
 		    enum verdict *ret_verdict, const char **ret_policy);
 
@@ -53,12 +54,15 @@ uint64_t governor_next_ns(const struct governor *g, uint64_t now_ns);
 // A waiting request is gone (its program closed the connection): forget it.
 void governor_withdraw(struct governor *g, uint64_t id, uint64_t now_ns);
 
-// An admitted request never left: give back what it drew.
+// An admitted request never left: give back what it drew, as far as it is not refilled already
+// (bucket.h), and forget it.
 void governor_refund(struct governor *g, uint64_t id, uint64_t now_ns);
 
 // What the provider said of an admitted request, when its response's headers have been read.
-// remaining_*: < 0 if unknown. Levels are only ever lowered towards it (FACTS: headers are blind
-// to requests in flight). shut_ns: a 429's Retry-After; 0 if none. Calling it twice is harmless.
+// limit_*, remaining_*: < 0 if unknown. Levels are only ever lowered towards `remaining`, brought
+// up to date by what has been filled and drawn since the request left: headers may come seconds
+// late and are blind to requests in flight (outcome.c). shut_ns: a 429's Retry-After, UINT64_MAX
+// for ever; 0 if none. It shuts what is_429_on_* names, or both. Calling it twice is harmless.
 struct outcome {
 	double limit_requests, remaining_requests;
 	double limit_tokens, remaining_tokens;
@@ -68,7 +72,7 @@ struct outcome {
 void governor_learn(struct governor *g, uint64_t id, const struct outcome *outcome,
 		    uint64_t now_ns);
 
-// The request is over: nothing more will be said of it.
+// The request is over: nothing more will be said of it. One that still waits is withdrawn.
 void governor_settle(struct governor *g, uint64_t id, uint64_t now_ns);
 
 // A new policy takes over. Buckets with the same limit name, key and resource keep their level

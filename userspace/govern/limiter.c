@@ -17,20 +17,25 @@ const struct rate *team_rate(const struct team *team, enum resource resource)
 	return resource == RESOURCE_REQUESTS ? &team->rpm : &team->tpm;
 }
 
+static double per_minute(const struct rate *rate)
+{
+	return rate && rate->kind == RATE_PER_MINUTE ? rate->value : -1;
+}
+
 double limiter_capacity(const struct limiter_id *id)
 {
 	const struct rate *of_limit = id->limit ? limit_rate(id->limit, id->resource) : NULL;
 	const struct rate *of_team = id->team ? team_rate(id->team, id->resource) : NULL;
 
-	if (of_limit && of_limit->kind != RATE_PER_MINUTE)
-		return -1;
 	switch (id->kind) {
 	case LIMITER_LIMIT:
-		return of_limit->value;
+		return per_minute(of_limit);
 	case LIMITER_TEAM:
-		return of_team->kind == RATE_PER_MINUTE ? of_team->value : -1;
+		return per_minute(of_team);
 	case LIMITER_SHARE:
-		return of_team->kind == RATE_PERCENT ? of_limit->value * of_team->value / 100 : -1;
+		if (per_minute(of_limit) < 0 || !of_team || of_team->kind != RATE_PERCENT)
+			return -1;
+		return of_limit->value * of_team->value / 100;
 	}
 	return -1;
 }

@@ -54,7 +54,7 @@ void ticket_undraw(struct ticket *t, uint64_t now_ns)
 	for (size_t i = 0; i < t->n_draws; i++) {
 		struct draw *draw = &t->draws[i];
 
-		bucket_refund(&draw->limiter->bucket, draw->amount, now_ns);
+		bucket_refund(&draw->limiter->bucket, draw->amount, t->admitted_ns, now_ns);
 		draw->limiter->drawn -= draw->amount;
 	}
 }

@@ -1,4 +1,4 @@
-// SOCK_DESTROY over sock_diag(7): ends a connection by its cookie. See target.h.
+// Sockets by their cookie, over sock_diag(7): is it there, and its end (SOCK_DESTROY). See target.h.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include "act/target.h"
 
-struct destroy_request {
+struct diag_request {
 	struct nlmsghdr header;
 	struct inet_diag_req_v2 diag;
 };
@@ -22,11 +22,11 @@ static void fill_address(__be32 *to, const uint8_t address[16], uint16_t family)
 		memcpy(to, address, 16);
 }
 
-static void fill(struct destroy_request *r, const struct target *t, uint16_t family)
+static void fill(struct diag_request *r, const struct target *t, uint16_t type, uint16_t family)
 {
-	*r = (struct destroy_request){
+	*r = (struct diag_request){
 		.header = {.nlmsg_len = sizeof(*r),
-			   .nlmsg_type = SOCK_DESTROY,
+			   .nlmsg_type = type,
 			   .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK},
 		.diag = {.sdiag_family = family,
 			 .sdiag_protocol = IPPROTO_TCP,
@@ -39,24 +39,31 @@ static void fill(struct destroy_request *r, const struct target *t, uint16_t fam
 	fill_address(r->diag.id.idiag_dst, t->address, family);
 }
 
-static int ask(int fd, const struct destroy_request *r)
+// 0: the kernel has done it, or has described the socket; -ENOENT: there is none.
+static int ask(int fd, const struct diag_request *r)
 {
 	struct {
 		struct nlmsghdr header;
 		struct nlmsgerr error;
-		char rest[512];
+		char rest[2048];
 	} answer;
 
 	if (send(fd, r, sizeof(*r), 0) < 0)
 		return -errno;
-	if (recv(fd, &answer, sizeof(answer), 0) < (ssize_t)NLMSG_LENGTH(sizeof(answer.error)))
-		return -EPROTO;
-	return answer.header.nlmsg_type == NLMSG_ERROR ? answer.error.error : -EPROTO;
+	for (;;) {
+		ssize_t n = recv(fd, &answer, sizeof(answer), 0);
+
+		if (n < (ssize_t)sizeof(answer.header))
+			return n < 0 ? -errno : -EPROTO;
+		if (answer.header.nlmsg_type == NLMSG_ERROR)
+			return answer.error.error;
+		// A description; the acknowledgment follows.
+	}
 }
 
-int target_destroy(const struct target *t)
+static int ask_for(const struct target *t, uint16_t type)
 {
-	struct destroy_request request;
+	struct diag_request request;
 	int fd, err;
 
 	if (!t->netns)
@@ -64,11 +71,21 @@ int target_destroy(const struct target *t)
 	fd = netns_socket(t->netns, &t->netns->diag, AF_NETLINK, SOCK_DGRAM, NETLINK_SOCK_DIAG);
 	if (fd < 0)
 		return fd;
-	fill(&request, t, t->family);
+	fill(&request, t, type, t->family);
 	err = ask(fd, &request);
 	if (err == -ENOENT && t->family == AF_INET) { // an IPv6 socket connected to a v4-mapped address
-		fill(&request, t, AF_INET6);
+		fill(&request, t, type, AF_INET6);
 		err = ask(fd, &request);
 	}
 	return err;
+}
+
+int target_destroy(const struct target *t)
+{
+	return ask_for(t, SOCK_DESTROY);
+}
+
+bool target_is_gone(const struct target *t)
+{
+	return ask_for(t, SOCK_DIAG_BY_FAMILY) == -ENOENT;
 }
