@@ -15,7 +15,7 @@ ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' $(WARNING
 	-Iinclude -Iuserspace -I$(B)
 BPF_ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
 
-# Each daemon folder is a step in a request's way; see docs/DESIGN.md.
+# Each daemon folder is a step in a request's way; see docs/design.md.
 FOLDERS := base tap wire govern act config serve daemon
 SOURCES := $(sort $(foreach f,$(FOLDERS),$(wildcard userspace/$(f)/*.c)))
 CLI_SOURCES := $(sort $(wildcard userspace/cli/*.c)) $(sort $(wildcard userspace/config/*.c)) \
@@ -56,7 +56,7 @@ vmlinux/vmlinux.h:
 $(B)/%.bpf.o: %.bpf.c vmlinux/vmlinux.h
 	@mkdir -p $(@D)
 	$(CLANG) -O2 -g -Wall -Werror -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -Iinclude -Ivmlinux -Ibpf \
-		-MMD -MP -c $< -o $@
+		-I/usr/include/$(shell $(CC) -print-multiarch) -MMD -MP -c $< -o $@
 
 $(B)/sluice.bpf.o: $(patsubst %.bpf.c,$(B)/%.bpf.o,$(BPF_SOURCES))
 	$(BPFTOOL) gen object $@ $^
@@ -75,12 +75,15 @@ check-unit: $(UNIT_TESTS) $(B)/sluice ## unit tests (cmocka); no root needed
 check-openai: ## the tests of the OpenAI imitation itself (node:test)
 	node --test tests/openai/
 
+check-bpf: $(B)/sluice.bpf.o ## loads the kernel programs; root
+	tests/bpf/load_test.sh $(B) $(BPF_ARCH)
+
 check-e2e: all ## end-to-end tests with real clients (pytest); root
 	/usr/bin/python3 -m pytest -q -ra tests/e2e
 
 check: deps ## everything: dependencies, build, all tests; root
 	$(MAKE) all
-	$(MAKE) check-unit check-openai check-e2e
+	$(MAKE) check-unit check-openai check-bpf check-e2e
 
 bench: all ## what governing costs, measured side by side; root
 	/usr/bin/python3 tests/bench/bench.py
@@ -133,7 +136,7 @@ clean: ## removes what was built
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
-.PHONY: all check check-unit check-openai check-e2e bench demo deps install uninstall clean help
+.PHONY: all check check-unit check-openai check-bpf check-e2e bench demo deps install uninstall clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
