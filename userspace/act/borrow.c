@@ -30,7 +30,7 @@ static int try_number(const struct target *t, int pidfd, int number)
 // Looks through the process's descriptors. Once per connection: the number is kept.
 static int search_numbers(struct target *t, int pidfd)
 {
-	_cleanup_(cleanup_closedir) DIR *dir = NULL;
+	CLEANUP_CLOSEDIR DIR *dir = NULL;
 	struct dirent *entry;
 	char path[64], link[32];
 
@@ -57,7 +57,7 @@ static int search_numbers(struct target *t, int pidfd)
 
 int target_borrow(struct target *t)
 {
-	_cleanup_(cleanup_close) int pidfd = syscall(SYS_pidfd_open, t->tgid, 0);
+	CLEANUP_CLOSE int pidfd = syscall(SYS_pidfd_open, t->tgid, 0);
 	int fd = -EBADF;
 
 	if (pidfd < 0)

@@ -46,7 +46,7 @@ struct netns *netns_get(struct netns **all, uint32_t inode, uint32_t tgid)
 		return NULL;
 	ns = calloc(1, sizeof(*ns));
 	if (!ns) {
-		cleanup_close(&fd);
+		cleanup_close_fn(&fd);
 		return NULL;
 	}
 	*ns = (struct netns){.inode = inode, .fd = fd, .raw4 = -1, .raw6 = -1, .diag = -1, .users = 1,
@@ -64,16 +64,16 @@ void netns_put(struct netns **all, struct netns *ns)
 	while (*at != ns)
 		at = &(*at)->next;
 	*at = ns->next;
-	cleanup_close(&ns->fd);
-	cleanup_close(&ns->raw4);
-	cleanup_close(&ns->raw6);
-	cleanup_close(&ns->diag);
+	cleanup_close_fn(&ns->fd);
+	cleanup_close_fn(&ns->raw4);
+	cleanup_close_fn(&ns->raw6);
+	cleanup_close_fn(&ns->diag);
 	free(ns);
 }
 
 int netns_run(const struct netns *ns, int (*fn)(void *arg), void *arg)
 {
-	_cleanup_(cleanup_close) int own = -1;
+	CLEANUP_CLOSE int own = -1;
 	int result;
 
 	if (ns->fd < 0)

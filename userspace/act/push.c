@@ -22,7 +22,7 @@ static int set_int(int fd, int level, int option, int value)
 
 int target_push(struct target *t)
 {
-	_cleanup_(cleanup_close) int fd = target_borrow(t);
+	CLEANUP_CLOSE int fd = target_borrow(t);
 	int was_corked, err;
 
 	if (fd < 0)
@@ -36,7 +36,7 @@ int target_push(struct target *t)
 
 int target_keep_alive(struct target *t)
 {
-	_cleanup_(cleanup_close) int fd = target_borrow(t);
+	CLEANUP_CLOSE int fd = target_borrow(t);
 	int was_reusable, err;
 
 	if (fd < 0)
@@ -52,7 +52,7 @@ int target_keep_alive(struct target *t)
 
 bool target_is_full(struct target *t)
 {
-	_cleanup_(cleanup_close) int fd = target_borrow(t);
+	CLEANUP_CLOSE int fd = target_borrow(t);
 	uint32_t memory[SK_MEMINFO_VARS] = {};
 	socklen_t bytes = sizeof(memory);
 
@@ -64,7 +64,7 @@ bool target_is_full(struct target *t)
 int target_abort(struct target *t)
 {
 	static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
-	_cleanup_(cleanup_close) int fd = target_borrow(t);
+	CLEANUP_CLOSE int fd = target_borrow(t);
 
 	if (fd >= 0 && !connect(fd, &nowhere, sizeof(nowhere))) // tcp_disconnect()
 		return 0;

@@ -1,4 +1,5 @@
-// What each part of the daemon uses: cleanup attributes, the clock, logging.
+// Cleanup attributes: a local that owns something gives it back when it goes out of scope.
+// TAKE_PTR() hands the thing on, so that the scope's end leaves it alone.
 #ifndef SLUICE_BASE_CLEANUP_H
 #define SLUICE_BASE_CLEANUP_H
 
@@ -7,29 +8,39 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static inline void cleanup_free(void *p)
+static inline void cleanup_free_fn(void *pointer_to_local)
 {
-	free(*(void **)p);
+	free(*(void **)pointer_to_local);
 }
 
-static inline void cleanup_close(int *fd)
+static inline void cleanup_close_fn(const int *fd)
 {
 	if (*fd >= 0)
 		close(*fd);
 }
 
-static inline void cleanup_fclose(FILE **f)
+static inline void cleanup_fclose_fn(FILE **file)
 {
-	if (*f)
-		fclose(*f);
+	if (*file)
+		fclose(*file);
 }
 
-static inline void cleanup_closedir(DIR **dir)
+static inline void cleanup_closedir_fn(DIR **dir)
 {
 	if (*dir)
 		closedir(*dir);
 }
 
-#define _cleanup_(fn) __attribute__((cleanup(fn)))
+#define CLEANUP_FREE __attribute__((cleanup(cleanup_free_fn)))
+#define CLEANUP_CLOSE __attribute__((cleanup(cleanup_close_fn)))
+#define CLEANUP_FCLOSE __attribute__((cleanup(cleanup_fclose_fn)))
+#define CLEANUP_CLOSEDIR __attribute__((cleanup(cleanup_closedir_fn)))
+
+#define TAKE_PTR(local)                                                                            \
+	({                                                                                         \
+		__typeof__(local) taken_ = (local);                                                \
+		(local) = NULL;                                                                    \
+		taken_;                                                                            \
+	})
 
 #endif

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "config/cleanup.h"
+#include "base/cleanup.h"
 
 // Undoes mountinfo's octal escapes ("\040" is a space) in place.
 static void unescape(char *text)

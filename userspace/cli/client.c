@@ -15,7 +15,7 @@
 #include <unistd.h>
 #include "cli/cli.h"
 #include "cli/client.h"
-#include "config/cleanup.h"
+#include "base/cleanup.h"
 
 #define TIMEOUT_S 10
 #define MAX_ANSWER_BYTES (64UL << 20)

@@ -11,7 +11,7 @@
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/field.h"
-#include "config/cleanup.h"
+#include "base/cleanup.h"
 
 // Where the command is to run. Both malloc'd.
 struct place {

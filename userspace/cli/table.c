@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include <wchar.h>
 #include "cli/table.h"
-#include "config/cleanup.h"
+#include "base/cleanup.h"
 
 #define GAP 2
 

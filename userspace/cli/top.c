@@ -12,7 +12,7 @@
 #include "cli/snapshot.h"
 #include "cli/table.h"
 #include "cli/top_screen.h"
-#include "config/cleanup.h"
+#include "base/cleanup.h"
 
 #define LINE_VIEWS (SNAPSHOT_LIMITS + 1)
 

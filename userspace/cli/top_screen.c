@@ -16,7 +16,7 @@
 #include "cli/snapshot.h"
 #include "cli/table.h"
 #include "cli/view.h"
-#include "config/cleanup.h"
+#include "base/cleanup.h"
 
 #define BAR_COLUMNS 30
 #define NO_TEAM "(no team)"

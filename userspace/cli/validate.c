@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "cli/cli.h"
-#include "config/cleanup.h"
+#include "base/cleanup.h"
 #include "config/policy.h"
 
 static void print_counts(const char *file, const struct policy *policy)

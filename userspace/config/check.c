@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/cleanup.h"
+#include "base/cleanup.h"
 
 // Where a provider, team or limit stands.
 struct source {

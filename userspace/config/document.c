@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "config/cleanup.h"
+#include "base/cleanup.h"
 
 #define TAG_STANDARD "tag:yaml.org,2002:"
 

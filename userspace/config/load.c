@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "config/check.h"
-#include "config/cleanup.h"
+#include "base/cleanup.h"
 #include "config/keys.h"
 #include "config/policy.h"
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/cleanup.h"
+#include "base/cleanup.h"
 
 #define NAME_BYTES_MAX 64
 #define GLOB_BYTES_MAX 256

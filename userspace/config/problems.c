@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/cleanup.h"
+#include "base/cleanup.h"
 
 #define KEY_PREFIX "sk-"
 

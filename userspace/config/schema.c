@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "config/cleanup.h"
+#include "base/cleanup.h"
 
 #define FIELDS_MAX 32
 #define KEY_LENGTH_MAX 32 // longer ones resemble no key of ours

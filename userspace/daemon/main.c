@@ -152,7 +152,7 @@ int daemon_reload(struct daemon *d, char **ret_error)
 
 static void on_hangup(evutil_socket_t fd, short what, void *daemon)
 {
-	_cleanup_(cleanup_free) char *error = NULL;
+	CLEANUP_FREE char *error = NULL;
 
 	(void)fd, (void)what;
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
@@ -234,7 +234,7 @@ static struct event_base *new_base(void)
 static int start(struct daemon *d, const struct options *o, struct api **ret_api)
 {
 	static struct api_source source;
-	_cleanup_(cleanup_free) char *error = NULL;
+	CLEANUP_FREE char *error = NULL;
 	int err;
 
 	d->config_path = o->config;

@@ -59,7 +59,7 @@ void process_gone(struct daemon *d, uint32_t tgid)
 
 static bool is_alive(uint32_t tgid)
 {
-	_cleanup_(cleanup_close) int pidfd = syscall(SYS_pidfd_open, tgid, 0);
+	CLEANUP_CLOSE int pidfd = syscall(SYS_pidfd_open, tgid, 0);
 	struct pollfd ended = {.fd = pidfd, .events = POLLIN};
 
 	return pidfd >= 0 && poll(&ended, 1, 0) == 0;

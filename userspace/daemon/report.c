@@ -35,7 +35,7 @@ static void add_number(json *o, const char *key, double value)
 
 static uint64_t resident_bytes(void)
 {
-	_cleanup_(cleanup_fclose) FILE *statm = fopen("/proc/self/statm", "re");
+	CLEANUP_FCLOSE FILE *statm = fopen("/proc/self/statm", "re");
 	unsigned long pages = 0;
 
 	if (!statm || fscanf(statm, "%*s %lu", &pages) != 1)

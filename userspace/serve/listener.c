@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include "config/cleanup.h"
+#include "base/cleanup.h"
 #include "serve/listener.h"
 
 #define GROUP "sluice"

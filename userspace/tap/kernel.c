@@ -53,7 +53,7 @@ __attribute__((format(printf, 3, 4))) static int fail(int err, char **ret_error,
 // cgroup v2 may be mounted anywhere, beside v1 hierarchies too.
 static char *find_cgroup_mount(void)
 {
-	_cleanup_(cleanup_fclose) FILE *mounts = fopen("/proc/self/mounts", "re");
+	CLEANUP_FCLOSE FILE *mounts = fopen("/proc/self/mounts", "re");
 	char line[1024], where[512], type[64];
 
 	while (mounts && fgets(line, sizeof(line), mounts))

@@ -191,7 +191,7 @@ void kernel_forget_session(struct kernel *k, const struct sluice_session *sessio
 int kernel_push_by_iterator(struct kernel *k, uint64_t cookie)
 {
 	const uint32_t one = 1;
-	_cleanup_(cleanup_close) int fd = -1;
+	CLEANUP_CLOSE int fd = -1;
 	char nothing[64];
 	int map = bpf_map__fd(k->skel->maps.to_push), err;
 

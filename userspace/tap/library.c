@@ -75,7 +75,7 @@ static struct library *known_library(const struct library_registry *registry,
 static struct library *look_into(struct library_registry *registry, const struct file_id *id,
 				 const char *openable, const char *shown)
 {
-	_cleanup_(cleanup_close) int fd = open(openable, O_RDONLY | O_CLOEXEC);
+	CLEANUP_CLOSE int fd = open(openable, O_RDONLY | O_CLOEXEC);
 	uint64_t offsets[PROBES];
 	struct library *library;
 
@@ -117,7 +117,7 @@ static int openable_path(uint32_t tgid, const char *range, const char *name, cha
 int library_find(struct library_registry *registry, uint32_t tgid, struct mapped_library *out,
 		 size_t max)
 {
-	_cleanup_(cleanup_fclose) FILE *maps = NULL;
+	CLEANUP_FCLOSE FILE *maps = NULL;
 	char line[PATH_MAX + 128], path[64], last[PATH_MAX] = "";
 	size_t n = 0;
 

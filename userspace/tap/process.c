@@ -6,7 +6,7 @@
 
 static void read_cgroup(uint32_t tgid, char *ret, size_t bytes)
 {
-	_cleanup_(cleanup_fclose) FILE *file = NULL;
+	CLEANUP_FCLOSE FILE *file = NULL;
 	char path[64], line[PATH_MAX];
 
 	*ret = 0;
