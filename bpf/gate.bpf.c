@@ -82,7 +82,8 @@ static __always_inline int is_governed_host(struct __sk_buff *skb, __u32 hello,
 }
 
 static __always_inline void emit_hello(__u64 cookie, const struct sluice_flow *flow,
-				       const struct packet *p, const struct host_key *host, int held)
+				       const struct packet *p, const struct host_key *host,
+				       int held)
 {
 	struct sluice_hello *hello = bpf_ringbuf_reserve(&events, sizeof(*hello), 0);
 

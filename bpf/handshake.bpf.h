@@ -12,12 +12,12 @@ enum {
 	TLS_APPLICATION_DATA = 0x17,
 	TLS_CLIENT_HELLO = 1,
 	TLS_RECORD_BYTES = 5,
-	RANDOM_AT = 11,	    // record header 5, handshake header 4, legacy_version 2
+	RANDOM_AT = 11, // record header 5, handshake header 4, legacy_version 2
 	SESSION_ID_AT = 43,
 	MAX_EXTENSIONS = 48,
 	MAX_RECORDS = 8,
-	// A TLS 1.3 Finished is 53 or 69 bytes as a record body (SHA-256 or SHA-384). A request is longer: its
-	// Authorization header alone is.
+	// A TLS 1.3 Finished is 53 or 69 bytes as a record body (SHA-256 or SHA-384). A request is
+	// longer: its Authorization header alone is.
 	SHORT_RECORD_BYTES = 80,
 };
 

@@ -102,10 +102,10 @@ struct call {
 	__u64 ssl;
 	__u64 buffer;
 	__u64 length_pointer; // of the _ex functions, which give the length through it; else 0
-	__u64 cookie;	      // of the flow; 0: unbound
-	__u64 start;	      // plaintext offset at which a write begins
+	__u64 cookie;         // of the flow; 0: unbound
+	__u64 start;          // plaintext offset at which a write begins
 	__u32 library;
-	__u32 under_way;      // SLUICE_WRITE + 1, SLUICE_READ + 1, or 0
+	__u32 under_way; // SLUICE_WRITE + 1, SLUICE_READ + 1, or 0
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);

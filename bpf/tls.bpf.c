@@ -38,8 +38,8 @@ struct piece {
 
 // Copies `want` bytes of `capacity` at most into an event. `capacity` is a constant at each call,
 // as bpf_ringbuf_reserve() wants it.
-static __always_inline void emit_piece(const struct piece *c, __u64 done, __u64 want,
-				       __u64 skipped, const __u32 capacity)
+static __always_inline void emit_piece(const struct piece *c, __u64 done, __u64 want, __u64 skipped,
+				       const __u32 capacity)
 {
 	struct sluice_chunk *chunk = bpf_ringbuf_reserve(&events, sizeof(*chunk) + capacity, 0);
 
@@ -195,7 +195,8 @@ static __always_inline int leave_write(struct pt_regs *ctx)
 		return 0;
 	call->under_way = 0;
 	moved = bytes_moved(ctx, call);
-	if (!moved) // to be called again: what was encrypted may be half in the socket, so stay shut
+	if (!moved) // to be called again: what was encrypted may be half in the socket, so stay
+		    // shut
 		return 0;
 	if (call->cookie) {
 		struct sluice_flow *flow = bpf_map_lookup_elem(&flows, &call->cookie);

@@ -61,8 +61,8 @@ struct bpf_iter__tcp {
 #if defined(__TARGET_ARCH_x86)
 // arch/x86/include/asm/ptrace.h
 struct pt_regs {
-	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs,
-		flags, sp, ss;
+	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip,
+		cs, flags, sp, ss;
 } __attribute__((preserve_access_index));
 #elif defined(__TARGET_ARCH_arm64)
 #include <asm/ptrace.h> // struct user_pt_regs, which bpf_tracing.h uses

@@ -15,43 +15,43 @@
 
 #define SLUICE_ASSERT_SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type)
 
-#define SLUICE_HOST_BYTES 128	    // a host name with its NUL, lower case
-#define SLUICE_RANDOM_BYTES 32	    // RFC 8446 §4.1.2
-#define SLUICE_COMM_BYTES 16	    // TASK_COMM_LEN
-#define SLUICE_HEADER_BYTES 120	    // IPv4 or IPv6 and TCP headers with all options
+#define SLUICE_HOST_BYTES 128   // a host name with its NUL, lower case
+#define SLUICE_RANDOM_BYTES 32  // RFC 8446 §4.1.2
+#define SLUICE_COMM_BYTES 16    // TASK_COMM_LEN
+#define SLUICE_HEADER_BYTES 120 // IPv4 or IPv6 and TCP headers with all options
 #define SLUICE_MAX_LIBRARIES 256
-#define SLUICE_PIECE_BYTES 16384    // plaintext in one chunk event at most
-#define SLUICE_MAX_PIECES 16	    // chunk events of one SSL_write or SSL_read at most
-#define SLUICE_GRANT_ALL (~0ULL)    // "until told otherwise"
+#define SLUICE_PIECE_BYTES 16384 // plaintext in one chunk event at most
+#define SLUICE_MAX_PIECES 16     // chunk events of one SSL_write or SSL_read at most
+#define SLUICE_GRANT_ALL (~0ULL) // "until told otherwise"
 #define SLUICE_NO_POINTER (~0U)
 #define SLUICE_UNDECIDED_NS 200000000ULL // how long the kernel waits for the daemon to know a flow
 #define SLUICE_HEARTBEAT_STALE_NS 1000000000ULL
 
 // flow.flags
-#define SLUICE_FLOW_HELLO (1U << 0)	  // its ClientHello was seen and its host is governed
-#define SLUICE_FLOW_SENT (1U << 1)	  // wire_end and acked are valid
-#define SLUICE_FLOW_HELD (1U << 2)	  // its last new segment was refused
+#define SLUICE_FLOW_HELLO (1U << 0)        // its ClientHello was seen and its host is governed
+#define SLUICE_FLOW_SENT (1U << 1)         // wire_end and acked are valid
+#define SLUICE_FLOW_HELD (1U << 2)         // its last new segment was refused
 #define SLUICE_FLOW_SHORT_PASSED (1U << 3) // its one short application-data record has passed
-#define SLUICE_FLOW_EXPIRED (1U << 4)	  // the daemon did not decide in time: everything passes
+#define SLUICE_FLOW_EXPIRED (1U << 4)      // the daemon did not decide in time: everything passes
 
 // One TCP connection to a governed port. Written by the kernel programs only.
 struct sluice_flow {
-	__u64 born_ns;	     // CLOCK_MONOTONIC, at connect()
-	__u64 undecided_ns;  // when a segment first waited for the daemon to know the flow; 0: never
+	__u64 born_ns;      // CLOCK_MONOTONIC, at connect()
+	__u64 undecided_ns; // when a segment first waited for the daemon to know the flow; 0: never
 	__u64 cgroup_id;
-	__u64 written;	     // plaintext bytes that the TLS library has accepted
-	__u64 write_end;     // `written` plus the bytes of a write under way
-	__u64 read;	     // plaintext bytes that the program has read
+	__u64 written;   // plaintext bytes that the TLS library has accepted
+	__u64 write_end; // `written` plus the bytes of a write under way
+	__u64 read;      // plaintext bytes that the program has read
 	__u32 tgid;
 	__u32 uid;
 	__u32 flags;
-	__u32 wire_end;	     // TCP sequence number behind the last byte that left
-	__u32 acked;	     // newest acknowledgment number that left
+	__u32 wire_end;      // TCP sequence number behind the last byte that left
+	__u32 acked;         // newest acknowledgment number that left
 	__u32 handshake_end; // sequence number behind the last TLS handshake record let pass
 	__u8 address[16];    // remote, IPv4 as v4-mapped IPv6 (RFC 4291 §2.5.5.2)
-	__u16 port;	     // remote, host byte order
-	__u16 family;	     // AF_INET or AF_INET6, of the packets
-	__u32 netns;	     // inode of its network namespace
+	__u16 port;          // remote, host byte order
+	__u16 family;        // AF_INET or AF_INET6, of the packets
+	__u32 netns;         // inode of its network namespace
 	__u8 random[SLUICE_RANDOM_BYTES];
 	char comm[SLUICE_COMM_BYTES];
 };
@@ -59,7 +59,7 @@ SLUICE_ASSERT_SIZE(struct sluice_flow, 144);
 
 enum sluice_gate_mode {
 	SLUICE_GATE_GOVERNED = 1, // open up to `granted`
-	SLUICE_GATE_OPAQUE = 2,	  // not understood: everything passes, nothing is reported
+	SLUICE_GATE_OPAQUE = 2,   // not understood: everything passes, nothing is reported
 };
 
 // Written by the daemon only. A flow that has none is undecided.
@@ -74,7 +74,8 @@ SLUICE_ASSERT_SIZE(struct sluice_gate, 16);
 // found it by searching the memory of a live connection; indexed by the probe's cookie.
 struct sluice_library {
 	__u32 learned;
-	__u32 pointer_offset; // of the pointer to follow from the SSL object; SLUICE_NO_POINTER: none
+	__u32 pointer_offset; // of the pointer to follow from the SSL object; SLUICE_NO_POINTER:
+			      // none
 	__u32 random_offset;
 	__u32 padding;
 };
@@ -94,12 +95,12 @@ struct sluice_session_bytes {
 SLUICE_ASSERT_SIZE(struct sluice_session_bytes, 16);
 
 enum sluice_event_type {
-	SLUICE_EVENT_HELLO = 1,	 // struct sluice_hello
-	SLUICE_EVENT_CHUNK = 2,	 // struct sluice_chunk and its data
-	SLUICE_EVENT_HELD = 3,	 // struct sluice_event: the first new segment was refused
-	SLUICE_EVENT_TWIN = 4,	 // struct sluice_twin: a refused segment carried an ACK
+	SLUICE_EVENT_HELLO = 1,  // struct sluice_hello
+	SLUICE_EVENT_CHUNK = 2,  // struct sluice_chunk and its data
+	SLUICE_EVENT_HELD = 3,   // struct sluice_event: the first new segment was refused
+	SLUICE_EVENT_TWIN = 4,   // struct sluice_twin: a refused segment carried an ACK
 	SLUICE_EVENT_CLOSED = 5, // struct sluice_event: the program closed the socket
-	SLUICE_EVENT_GONE = 6,	 // struct sluice_event: the process `cookie` has ended or called exec
+	SLUICE_EVENT_GONE = 6, // struct sluice_event: the process `cookie` has ended or called exec
 };
 
 struct sluice_event {
@@ -113,7 +114,7 @@ SLUICE_ASSERT_SIZE(struct sluice_event, 24);
 struct sluice_hello {
 	struct sluice_event event;
 	struct sluice_flow flow;
-	__u32 held;	  // the ClientHello waits until the daemon has put probes into the process
+	__u32 held;       // the ClientHello waits until the daemon has put probes into the process
 	__u16 local_port; // host byte order
 	__u16 padding;
 	__u8 local_address[16];
@@ -126,11 +127,11 @@ enum sluice_direction { SLUICE_WRITE = 0, SLUICE_READ = 1 };
 struct sluice_chunk {
 	struct sluice_event event;
 	__u64 ssl;
-	__u64 offset;	// of data[0] in the plaintext of this direction
-	__u64 skipped;	// bytes behind `length` that were not captured
+	__u64 offset;  // of data[0] in the plaintext of this direction
+	__u64 skipped; // bytes behind `length` that were not captured
 	__u32 tgid;
 	__u32 library;
-	__u32 length;	// bytes in data
+	__u32 length; // bytes in data
 	__u32 direction;
 	__u8 data[];
 };
@@ -147,10 +148,10 @@ SLUICE_ASSERT_SIZE(struct sluice_twin, 160);
 // Why something was not seen. Each is counted; none is lost without a word.
 enum sluice_loss {
 	SLUICE_LOST_RING_FULL,
-	SLUICE_LOST_FAULT,	// the program's memory was not resident
+	SLUICE_LOST_FAULT,      // the program's memory was not resident
 	SLUICE_LOST_FLOWS_FULL, // map `flows` or `by_random` full: the connection passes unseen
-	SLUICE_LOST_CALLS,	// no task storage for a call under way
-	SLUICE_LOST_HELLO,	// a ClientHello that could not be parsed
+	SLUICE_LOST_CALLS,      // no task storage for a call under way
+	SLUICE_LOST_HELLO,      // a ClientHello that could not be parsed
 	SLUICE_LOSSES,
 };
 

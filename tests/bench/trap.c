@@ -84,8 +84,11 @@ static int load_empty_program(void)
 static int attach(int type, int program, const void *function, int config)
 {
 	struct perf_event_attr attr = {
-		.type = type, .size = sizeof(attr), .config = config,
-		.uprobe_path = (uintptr_t)"/proc/self/exe", .probe_offset = file_offset(function),
+		.type = type,
+		.size = sizeof(attr),
+		.config = config,
+		.uprobe_path = (uintptr_t) "/proc/self/exe",
+		.probe_offset = file_offset(function),
 	};
 	int fd = syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
 
@@ -155,8 +158,7 @@ int main(void)
 	int type = uprobe_type(), program = load_empty_program(), err;
 
 	if (type < 0 || program < 0) {
-		fprintf(stderr, "trap: no uprobes here: %s\n",
-			strerror(type < 0 ? -type : errno));
+		fprintf(stderr, "trap: no uprobes here: %s\n", strerror(type < 0 ? -type : errno));
 		return EXIT_FAILURE;
 	}
 	printf("{");

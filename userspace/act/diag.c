@@ -1,4 +1,5 @@
-// Sockets by their cookie, over sock_diag(7): is it there, and its end (SOCK_DESTROY). See target.h.
+// Sockets by their cookie, over sock_diag(7): is it there, and its end (SOCK_DESTROY). See
+// target.h.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
@@ -73,7 +74,8 @@ static int ask_for(const struct target *t, uint16_t type)
 		return fd;
 	fill(&request, t, type, t->family);
 	err = ask(fd, &request);
-	if (err == -ENOENT && t->family == AF_INET) { // an IPv6 socket connected to a v4-mapped address
+	if (err == -ENOENT &&
+	    t->family == AF_INET) { // an IPv6 socket connected to a v4-mapped address
 		fill(&request, t, type, AF_INET6);
 		err = ask(fd, &request);
 	}

@@ -49,7 +49,12 @@ struct netns *netns_get(struct netns **all, uint32_t inode, uint32_t tgid)
 		cleanup_close_fn(&fd);
 		return NULL;
 	}
-	*ns = (struct netns){.inode = inode, .fd = fd, .raw4 = -1, .raw6 = -1, .diag = -1, .users = 1,
+	*ns = (struct netns){.inode = inode,
+			     .fd = fd,
+			     .raw4 = -1,
+			     .raw6 = -1,
+			     .diag = -1,
+			     .users = 1,
 			     .next = *all};
 	*all = ns;
 	return ns;

@@ -7,7 +7,7 @@
 
 struct netns {
 	uint32_t inode;
-	int fd;		// of the namespace; -1: the daemon's own
+	int fd;         // of the namespace; -1: the daemon's own
 	int raw4, raw6; // -1: not opened yet
 	int diag;
 	unsigned users;

@@ -1,4 +1,5 @@
-// Push, keep-alive, abort and a look at the send buffer: a system call or two each on a borrowed descriptor. See target.h.
+// Push, keep-alive, abort and a look at the send buffer: a system call or two each on a borrowed
+// descriptor. See target.h.
 #include <errno.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>

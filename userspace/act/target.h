@@ -1,8 +1,8 @@
 // A socket of another process that the daemon acts on, and what it does to it.
 //
 // The descriptor is borrowed with pidfd_getfd() for one act and given back at once: while it is
-// borrowed the program's own close() would not end the connection. Numbers of processes and descriptors are reused, so the
-// socket's cookie is compared before every act.
+// borrowed the program's own close() would not end the connection. Numbers of processes and
+// descriptors are reused, so the socket's cookie is compared before every act.
 #ifndef SLUICE_ACT_TARGET_H
 #define SLUICE_ACT_TARGET_H
 
@@ -14,7 +14,7 @@
 struct target {
 	uint64_t cookie;
 	uint32_t tgid;
-	int fd_number;	   // where the process had it last; -1: not looked for yet
+	int fd_number;       // where the process had it last; -1: not looked for yet
 	struct netns *netns; // may be NULL
 	uint16_t family;
 	uint16_t port, local_port; // host byte order

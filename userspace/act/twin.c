@@ -34,8 +34,8 @@ static void make_bare_ack(struct tcphdr *tcp, size_t tcp_bytes, const void *addr
 	tcp->ack = 1;
 	tcp->urg_ptr = 0;
 	tcp->check = 0;
-	tcp->check = fold(sum_words(sum_words(IPPROTO_TCP + tcp_bytes, addresses, address_bytes), tcp,
-				    tcp_bytes));
+	tcp->check = fold(sum_words(sum_words(IPPROTO_TCP + tcp_bytes, addresses, address_bytes),
+				    tcp, tcp_bytes));
 }
 
 static int send4(uint8_t *packet, size_t bytes, struct netns *ns)
@@ -51,8 +51,9 @@ static int send4(uint8_t *packet, size_t bytes, struct netns *ns)
 		return -EINVAL;
 	ip->tot_len = htons(bytes);
 	make_bare_ack((struct tcphdr *)(packet + ip_bytes), bytes - ip_bytes, &ip->saddr, 8);
-	return sendto(fd, packet, bytes, MSG_DONTWAIT, (struct sockaddr *)&to, sizeof(to)) < 0 ? -errno
-											       : 0;
+	return sendto(fd, packet, bytes, MSG_DONTWAIT, (struct sockaddr *)&to, sizeof(to)) < 0
+		       ? -errno
+		       : 0;
 }
 
 static int send6(uint8_t *packet, size_t bytes, struct netns *ns)
@@ -67,8 +68,9 @@ static int send6(uint8_t *packet, size_t bytes, struct netns *ns)
 		return -EINVAL;
 	ip->payload_len = htons(bytes - sizeof(*ip));
 	make_bare_ack((struct tcphdr *)(packet + sizeof(*ip)), bytes - sizeof(*ip), &ip->saddr, 32);
-	return sendto(fd, packet, bytes, MSG_DONTWAIT, (struct sockaddr *)&to, sizeof(to)) < 0 ? -errno
-											       : 0;
+	return sendto(fd, packet, bytes, MSG_DONTWAIT, (struct sockaddr *)&to, sizeof(to)) < 0
+		       ? -errno
+		       : 0;
 }
 
 int twin_send(const struct sluice_twin *twin, struct netns *ns)

@@ -8,7 +8,7 @@ enum { SAMPLES = 2048 };
 
 struct samples {
 	uint32_t us[SAMPLES]; // a ring
-	uint64_t n;	      // ever added
+	uint64_t n;           // ever added
 };
 
 void samples_add(struct samples *s, uint64_t ns);

@@ -1,7 +1,7 @@
 // Whose plaintext is this? While the layout of a TLS library is not known, the probes report what
 // is written under the SSL object's address alone. It is kept here (bounded) until a search of the
-// object for the client randoms of its process's connections names the flow, and gives the layout, so that from then
-// on the probes name it themselves.
+// object for the client randoms of its process's connections names the flow, and gives the layout,
+// so that from then on the probes name it themselves.
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -29,7 +29,7 @@ static struct stash *find_stash(struct process *process, uint64_t ssl)
 {
 	struct stash *stash;
 
-	LIST_FOREACH(stash, &process->stashes, in_process)
+	LIST_FOREACH (stash, &process->stashes, in_process)
 		if (stash->ssl == ssl)
 			return stash;
 	stash = calloc(1, sizeof(*stash));
@@ -74,7 +74,7 @@ static struct flow *flow_of_random(struct process *process, const uint8_t *rando
 {
 	struct flow *flow;
 
-	LIST_FOREACH(flow, &process->flows, in_process)
+	LIST_FOREACH (flow, &process->flows, in_process)
 		if (!memcmp(flow->born.random, random, SLUICE_RANDOM_BYTES))
 			return flow;
 	return NULL;
@@ -88,7 +88,7 @@ static struct flow *search(struct daemon *d, struct process *process, struct lib
 	struct flow *candidates[MAX_RANDOMS], *flow;
 	int n = 0, found;
 
-	LIST_FOREACH(flow, &process->flows, in_process)
+	LIST_FOREACH (flow, &process->flows, in_process)
 		if (!flow->is_bound && n < MAX_RANDOMS) {
 			candidates[n] = flow;
 			memcpy(randoms[n++], flow->born.random, SLUICE_RANDOM_BYTES);
@@ -135,7 +135,7 @@ void binding_take(struct daemon *d, const struct sluice_chunk *chunk)
 		return;
 	if (!flow->is_bound)
 		flow_bind(d, flow, library);
-	STAILQ_FOREACH(piece, &stash->pieces, next)
+	STAILQ_FOREACH (piece, &stash->pieces, next)
 		flow_take(d, flow, &piece->chunk);
 	free_stash(stash);
 }
@@ -148,7 +148,8 @@ void binding_sweep(struct daemon *d, struct process *process, uint64_t now_ns)
 	for (stash = LIST_FIRST(&process->stashes); stash; stash = following) {
 		following = LIST_NEXT(stash, in_process);
 		if (now_ns - stash->begun_ns > STASH_AGE_NS) {
-			kernel_forget_session(d->kernel, &(struct sluice_session){stash->ssl, process->tgid});
+			kernel_forget_session(d->kernel,
+					      &(struct sluice_session){stash->ssl, process->tgid});
 			free_stash(stash);
 		}
 	}
@@ -159,7 +160,8 @@ void binding_free(struct daemon *d, struct process *process)
 	while (!LIST_EMPTY(&process->stashes)) {
 		struct stash *stash = LIST_FIRST(&process->stashes);
 
-		kernel_forget_session(d->kernel, &(struct sluice_session){stash->ssl, process->tgid});
+		kernel_forget_session(d->kernel,
+				      &(struct sluice_session){stash->ssl, process->tgid});
 		free_stash(stash);
 	}
 }

@@ -32,12 +32,12 @@ enum {
 	PROCESS_BUCKETS = 1024,
 	EXCHANGE_BUCKETS = 4096,
 	DECIDE_BODY_BYTES = 65536, // a request is decided when so much of its body is in …
-	DECIDE_AFTER_MS = 5,	   // … or it is complete, or, looked at every so often, the program
-				   // cannot go on writing …
-	DECIDE_LATEST_MS = 1000,   // … or so long after its head
-	TWIN_AFTER_MS = 10,	   // far below a peer's retransmission timeout (RFC 6298 §2.4; Linux: 200)
-	UNDECIDED_MS = 190,	   // shorter than the kernel's own SLUICE_UNDECIDED_NS
-	STASH_BYTES = 65536,	   // plaintext kept for one session whose flow is not known yet
+	DECIDE_AFTER_MS = 5,     // … or it is complete, or, looked at every so often, the program
+				 // cannot go on writing …
+	DECIDE_LATEST_MS = 1000, // … or so long after its head
+	TWIN_AFTER_MS = 10, // far below a peer's retransmission timeout (RFC 6298 §2.4; Linux: 200)
+	UNDECIDED_MS = 190,  // shorter than the kernel's own SLUICE_UNDECIDED_NS
+	STASH_BYTES = 65536, // plaintext kept for one session whose flow is not known yet
 };
 
 enum exchange_state {
@@ -70,24 +70,25 @@ struct flow {
 	char host[SLUICE_HOST_BYTES];
 	struct identity identity;
 	const struct team *team;
-	const char *provider; // name, of the policy
+	const char *provider;    // name, of the policy
 	struct library *library; // whose probes showed its plaintext; NULL: none yet
 
-	bool is_bound; // its plaintext was seen
+	bool is_bound;             // its plaintext was seen
 	const char *opaque_reason; // static; NULL: it is understood
-	bool is_held;  // the kernel keeps a segment of it, as far as the daemon knows
+	bool is_held;              // the kernel keeps a segment of it, as far as the daemon knows
 	uint64_t held_ns;
 	uint64_t suspect_end; // where the kernel kept it a second ago although nothing of it waited
 	bool is_aborted;
 	bool has_twin; // an ACK waits in `twin` to be sent if the flow stays held
 	struct sluice_twin twin;
-	uint64_t granted; // as the kernel's gate has it
+	uint64_t granted;     // as the kernel's gate has it
 	uint64_t released_ns; // when its gate was opened, until it is pushed; 0: no push is due
 
 	struct request_reader *requests;
 	struct response_reader *responses;
 	bool responses_unknown; // its responses cannot be told apart any more
-	TAILQ_HEAD(exchange_list, exchange) exchanges; // in order; the first is the one being answered
+	TAILQ_HEAD(exchange_list, exchange)
+	exchanges;                // in order; the first is the one being answered
 	struct exchange *reading; // the one whose request is being read
 	uint64_t granted_by_past; // offset behind the last exchange that is over
 

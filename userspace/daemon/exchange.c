@@ -10,7 +10,7 @@ struct exchange *exchange_find(struct daemon *d, uint64_t id)
 {
 	struct exchange *exchange;
 
-	LIST_FOREACH(exchange, &d->exchanges[id % EXCHANGE_BUCKETS], in_bucket)
+	LIST_FOREACH (exchange, &d->exchanges[id % EXCHANGE_BUCKETS], in_bucket)
 		if (exchange->id == id)
 			return exchange;
 	return NULL;
@@ -132,8 +132,8 @@ static void submit(struct daemon *d, struct exchange *exchange)
 }
 
 // Whether what is known of a request that is still being written must do: enough of its body is
-// in, or its program would never finish it, for the send buffer is full of what is held, or it waits
-// for an answer to its head (100-continue, RFC 9110 §10.1.1).
+// in, or its program would never finish it, for the send buffer is full of what is held, or it
+// waits for an answer to its head (100-continue, RFC 9110 §10.1.1).
 static bool must_do(struct flow *flow, const struct exchange *exchange, bool is_timeout)
 {
 	const struct request *r = &exchange->request;
@@ -193,9 +193,11 @@ void exchange_on_request(void *owner, enum request_event event, const struct req
 static void learn(struct daemon *d, struct exchange *exchange, const struct response *r)
 {
 	struct outcome outcome = {
-		.limit_requests = r->requests.limit == RESPONSE_ABSENT ? -1 : (double)r->requests.limit,
-		.remaining_requests =
-			r->requests.remaining == RESPONSE_ABSENT ? -1 : (double)r->requests.remaining,
+		.limit_requests =
+			r->requests.limit == RESPONSE_ABSENT ? -1 : (double)r->requests.limit,
+		.remaining_requests = r->requests.remaining == RESPONSE_ABSENT
+					      ? -1
+					      : (double)r->requests.remaining,
 		.limit_tokens = r->tokens.limit == RESPONSE_ABSENT ? -1 : (double)r->tokens.limit,
 		.remaining_tokens =
 			r->tokens.remaining == RESPONSE_ABSENT ? -1 : (double)r->tokens.remaining,
@@ -213,7 +215,7 @@ static struct exchange *first_unanswered(struct flow *flow)
 {
 	struct exchange *exchange;
 
-	TAILQ_FOREACH(exchange, &flow->exchanges, in_flow)
+	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow)
 		if (!exchange->response_complete)
 			return exchange;
 	return NULL;
@@ -259,7 +261,7 @@ void exchange_on_response(void *owner, enum response_event event, const struct r
 		flow_set_opaque(d, flow, "upgraded to another protocol");
 	} else if (event == RESPONSE_OPAQUE || !exchange) {
 		flow->responses_unknown = true;
-		TAILQ_FOREACH(exchange, &flow->exchanges, in_flow)
+		TAILQ_FOREACH (exchange, &flow->exchanges, in_flow)
 			exchange->response_complete |= exchange->state >= EXCHANGE_ADMITTED;
 	} else if (event == RESPONSE_HEAD) {
 		begin_response(d, exchange, r);

@@ -13,7 +13,7 @@ struct flow *flow_find(struct daemon *d, uint64_t cookie)
 {
 	struct flow *flow;
 
-	LIST_FOREACH(flow, &d->flows[cookie % FLOW_BUCKETS], in_bucket)
+	LIST_FOREACH (flow, &d->flows[cookie % FLOW_BUCKETS], in_bucket)
 		if (flow->target.cookie == cookie)
 			return flow;
 	return NULL;
@@ -128,11 +128,12 @@ void flow_begin(struct daemon *d, const struct sluice_hello *hello)
 	flow = flow_find(d, hello->event.cookie);
 	if (flow && !memcmp(flow->born.random, hello->flow.random, SLUICE_RANDOM_BYTES))
 		return; // its second ClientHello, after a HelloRetryRequest
-	if (flow) // the socket was connected anew
+	if (flow)       // the socket was connected anew
 		flow_free(d, flow);
 	flow = flow_new(d, hello);
 	if (!flow) { // nothing is known of it: do not keep what could never be released
-		log_warning("out of memory: a connection of process %u passes unseen", hello->flow.tgid);
+		log_warning("out of memory: a connection of process %u passes unseen",
+			    hello->flow.tgid);
 		kernel_forget_flow(d->kernel, hello->event.cookie, hello->flow.random);
 		return;
 	}
@@ -174,7 +175,8 @@ void flow_take(struct daemon *d, struct flow *flow, const struct sluice_chunk *c
 	if (chunk->direction == SLUICE_WRITE) {
 		request_reader_feed(flow->requests, chunk->offset, chunk->data, chunk->length);
 		if (chunk->skipped)
-			request_reader_skip(flow->requests, chunk->offset + chunk->length, chunk->skipped);
+			request_reader_skip(flow->requests, chunk->offset + chunk->length,
+					    chunk->skipped);
 		exchange_submit_if_due(d, flow, false);
 	} else if (!flow->responses_unknown) {
 		response_reader_feed(flow->responses, chunk->offset, chunk->data, chunk->length);
@@ -195,7 +197,7 @@ void flow_set_opaque(struct daemon *d, struct flow *flow, const char *reason)
 	d->n.opaque++;
 	log_debug("flow %" PRIu64 " (pid %u, %s) is opaque: %s", flow->number, flow->born.tgid,
 		  flow->born.comm, reason);
-	TAILQ_FOREACH(exchange, &flow->exchanges, in_flow)
+	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow)
 		exchange_over(d, exchange, exchange->state >= EXCHANGE_ADMITTED);
 	if (kernel_set_gate(d->kernel, flow->target.cookie, SLUICE_GATE_OPAQUE, SLUICE_GRANT_ALL))
 		kernel_forget_flow(d->kernel, flow->target.cookie, flow->born.random);
@@ -206,7 +208,7 @@ static bool waits_for_the_governor(const struct flow *flow)
 {
 	const struct exchange *exchange;
 
-	TAILQ_FOREACH(exchange, &flow->exchanges, in_flow)
+	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow)
 		if (exchange->state < EXCHANGE_ADMITTED)
 			return true;
 	return false;
@@ -259,7 +261,7 @@ const char *flow_state(const struct flow *flow)
 
 	if (flow->opaque_reason)
 		return "opaque";
-	TAILQ_FOREACH(exchange, &flow->exchanges, in_flow)
+	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow)
 		if (exchange->state < EXCHANGE_ADMITTED)
 			return "queued";
 	exchange = TAILQ_FIRST(&flow->exchanges);

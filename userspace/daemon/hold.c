@@ -17,7 +17,7 @@ static uint64_t grant_of(const struct flow *flow)
 	uint64_t granted = flow->granted_by_past;
 	const struct exchange *exchange;
 
-	TAILQ_FOREACH(exchange, &flow->exchanges, in_flow) {
+	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow) {
 		if (exchange->state < EXCHANGE_ADMITTED)
 			break;
 		granted = exchange->request.end; // REQUEST_UNKNOWN_LENGTH is SLUICE_GRANT_ALL
@@ -87,12 +87,13 @@ void flow_abort(struct daemon *d, struct flow *flow)
 
 	flow->is_aborted = true; // the gate stays shut
 	flow_set_timer(flow, 0);
-	TAILQ_FOREACH(exchange, &flow->exchanges, in_flow)
+	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow)
 		exchange_over(d, exchange, exchange->state >= EXCHANGE_ADMITTED);
 	if (err && err != -ESRCH && err != -ENOENT) {
 		d->n.aborts_failed++;
 		log_warning("cannot end the connection of process %u (%s): %s; its request is kept "
-			    "back all the same", flow->born.tgid, flow->born.comm, strerror(-err));
+			    "back all the same",
+			    flow->born.tgid, flow->born.comm, strerror(-err));
 	}
 }
 
@@ -213,7 +214,7 @@ void daemon_on_second(evutil_socket_t fd, short what, void *daemon)
 	d->n_seconds++;
 	flow_each(d, tend, NULL);
 	for (int i = 0; i < PROCESS_BUCKETS; i++)
-		LIST_FOREACH(process, &d->processes[i], in_bucket)
+		LIST_FOREACH (process, &d->processes[i], in_bucket)
 			binding_sweep(d, process, now);
 	attacher_tidy(d->attacher);
 	daemon_govern(d);

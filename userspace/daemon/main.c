@@ -38,13 +38,18 @@ static const char usage[] =
 static int parse_options(int argc, char **argv, struct options *o)
 {
 	static const struct option known[] = {
-		{"config", required_argument, NULL, 'c'}, {"socket", required_argument, NULL, 's'},
-		{"state-dir", required_argument, NULL, 'd'}, {"verbose", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {},
+		{"config", required_argument, NULL, 'c'},
+		{"socket", required_argument, NULL, 's'},
+		{"state-dir", required_argument, NULL, 'd'},
+		{"verbose", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{},
 	};
 	int option;
 
-	*o = (struct options){"/etc/sluice/sluice.yaml", "/run/sluice/sluice.sock", "/var/lib/sluice"};
+	*o = (struct options){"/etc/sluice/sluice.yaml", "/run/sluice/sluice.sock",
+			      "/var/lib/sluice"};
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1)
 		switch (option) {
 		case 'c':
@@ -82,8 +87,8 @@ static int lock_state_dir(const char *dir)
 	int fd;
 
 	if (mkdir(dir, 0750) && errno != EEXIST) {
-		log_error("cannot make the state directory %s: %s; give another with --state-dir", dir,
-			  strerror(errno));
+		log_error("cannot make the state directory %s: %s; give another with --state-dir",
+			  dir, strerror(errno));
 		return -errno;
 	}
 	snprintf(path, sizeof(path), "%s/lock", dir);
@@ -273,7 +278,8 @@ static int start(struct daemon *d, const struct options *o, struct api **ret_api
 	kernel_heartbeat(d->kernel, clock_now_ns());
 	err = kernel_apply(d->kernel, d->policy);
 	if (err)
-		log_error("the kernel's tables of hosts did not take the policy: %s", strerror(-err));
+		log_error("the kernel's tables of hosts did not take the policy: %s",
+			  strerror(-err));
 	return err;
 }
 

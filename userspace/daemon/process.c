@@ -11,7 +11,7 @@ struct process *process_get(struct daemon *d, uint32_t tgid, bool create)
 {
 	struct process *process;
 
-	LIST_FOREACH(process, &d->processes[tgid % PROCESS_BUCKETS], in_bucket)
+	LIST_FOREACH (process, &d->processes[tgid % PROCESS_BUCKETS], in_bucket)
 		if (process->tgid == tgid)
 			return process;
 	if (!create)
@@ -94,7 +94,8 @@ static void on_result(struct daemon *d, const struct attach_result *result)
 	log_debug("process %u: %d TLS libraries, %.1f ms", result->tgid, result->n_libraries,
 		  result->took_ns / 1e6);
 	if (process->state == PROCESS_PROBED && kernel_set_tapped(d->kernel, result->tgid, true))
-		log_warning("too many probed processes: the ClientHellos of %u wait each", result->tgid);
+		log_warning("too many probed processes: the ClientHellos of %u wait each",
+			    result->tgid);
 	go_on(d, process);
 	// If it ended before the kernel knew it as probed, no event tells.
 	if (process->state == PROCESS_PROBED && !is_alive(result->tgid)) {

@@ -82,8 +82,8 @@ static json *libraries(struct daemon *d)
 static json *losses(struct daemon *d)
 {
 	static const char *const names[SLUICE_LOSSES] = {
-		[SLUICE_LOST_RING_FULL] = "ring_full",	  [SLUICE_LOST_FAULT] = "fault",
-		[SLUICE_LOST_FLOWS_FULL] = "maps_full",	  [SLUICE_LOST_CALLS] = "calls",
+		[SLUICE_LOST_RING_FULL] = "ring_full",  [SLUICE_LOST_FAULT] = "fault",
+		[SLUICE_LOST_FLOWS_FULL] = "maps_full", [SLUICE_LOST_CALLS] = "calls",
 		[SLUICE_LOST_HELLO] = "hello_unparsed",
 	};
 	json *o = json_object_new_object();
@@ -132,7 +132,7 @@ static size_t probed_processes(struct daemon *d)
 	size_t n = 0;
 
 	for (int i = 0; i < PROCESS_BUCKETS; i++)
-		LIST_FOREACH(process, &d->processes[i], in_bucket)
+		LIST_FOREACH (process, &d->processes[i], in_bucket)
 			n += process->state == PROCESS_PROBED;
 	return n;
 }
@@ -173,7 +173,7 @@ static uint64_t time_queued_ns(const struct flow *flow, uint64_t now)
 	const struct exchange *exchange;
 	uint64_t ns = flow->queued_ns;
 
-	TAILQ_FOREACH(exchange, &flow->exchanges, in_flow)
+	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow)
 		if (exchange->state == EXCHANGE_QUEUED)
 			ns += now - exchange->submitted_ns;
 	return ns;
@@ -194,7 +194,8 @@ static void add_flow(struct daemon *d, struct flow *flow, void *list)
 	add_text(o, "team", flow->team ? flow->team->name : NULL);
 	add_text(o, "cgroup", flow->identity.cgroup);
 	add_text(o, "host", flow->host);
-	add_text(o, "model", last && last->request.model[0] ? last->request.model : flow->last_model);
+	add_text(o, "model",
+		 last && last->request.model[0] ? last->request.model : flow->last_model);
 	add_text(o, "state", flow_state(flow));
 	add_count(o, "requests", flow->n_requests);
 	add_count(o, "tokens_in", flow->tokens_in);

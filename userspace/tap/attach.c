@@ -12,9 +12,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { WIDE_PROCESSES = 8 };	// so many new processes of one library …
-#define WIDE_WINDOW_NS (4 * NS_PER_S)	// … in so long: probe the library
-#define QUIET_NS (30 * NS_PER_S)	// so long without one: probe the processes again
+enum { WIDE_PROCESSES = 8 };          // so many new processes of one library …
+#define WIDE_WINDOW_NS (4 * NS_PER_S) // … in so long: probe the library
+enum { WIDE_JOBS = 3 };               // or so many waiting for their probes at once
+#define QUIET_NS (30 * NS_PER_S)      // so long without one: probe the processes again
 
 enum job_kind { JOB_ATTACH, JOB_FORGET, JOB_TIDY };
 
@@ -63,6 +64,7 @@ struct attacher {
 	pthread_cond_t changed;
 	bool stopping, working;
 	STAILQ_HEAD(, job) jobs;
+	unsigned n_jobs;
 	STAILQ_HEAD(, result) results;
 	struct tap_list doomed;
 
@@ -84,7 +86,7 @@ static struct tap *find_tap(struct attacher *a, const struct library *library, u
 {
 	struct tap *tap;
 
-	LIST_FOREACH(tap, &a->taps, next)
+	LIST_FOREACH (tap, &a->taps, next)
 		if (tap->library == library && tap->tgid == tgid)
 			return tap;
 	return NULL;
@@ -105,9 +107,9 @@ static int add_tap(struct attacher *a, const struct mapped_library *mapped, uint
 	tap->tgid = tgid;
 	for (int probe = 0; probe < PROBES && !err; probe++)
 		if (library->offsets[probe])
-			err = kernel_attach_probe(a->kernel, probe, tgid ? (int)tgid : -1, mapped->path,
-						  library->offsets[probe], library->id,
-						  tap->links[probe]);
+			err = kernel_attach_probe(a->kernel, probe, tgid ? (int)tgid : -1,
+						  mapped->path, library->offsets[probe],
+						  library->id, tap->links[probe]);
 	if (err) {
 		log_debug("cannot probe %s of process %u: %s", library->path, tgid, strerror(-err));
 		destroy_tap(tap);
@@ -140,7 +142,8 @@ static bool is_busy(struct attacher *a, const struct library *library, uint64_t 
 	uint64_t *slot = &recent->at_ns[recent->n++ % WIDE_PROCESSES], oldest = *slot;
 
 	*slot = now_ns;
-	return oldest && now_ns - oldest < WIDE_WINDOW_NS;
+	return (oldest && now_ns - oldest < WIDE_WINDOW_NS) ||
+	       __atomic_load_n(&a->n_jobs, __ATOMIC_RELAXED) >= WIDE_JOBS;
 }
 
 static uint64_t newest_arrival(struct attacher *a, const struct library *library)
@@ -168,7 +171,7 @@ static struct tapped_process *find_process(struct attacher *a, uint32_t tgid)
 {
 	struct tapped_process *process;
 
-	LIST_FOREACH(process, &a->processes, next)
+	LIST_FOREACH (process, &a->processes, next)
 		if (process->tgid == tgid)
 			return process;
 	return NULL;
@@ -234,10 +237,11 @@ static void do_tidy(struct attacher *a)
 		following = LIST_NEXT(tap, next);
 		if (tap->tgid || clock_now_ns() - newest_arrival(a, tap->library) < QUIET_NS)
 			continue;
-		LIST_FOREACH(process, &a->processes, next)
+		LIST_FOREACH (process, &a->processes, next)
 			for (int i = 0; i < process->n_libraries; i++)
 				if (process->libraries[i].library == tap->library)
-					complete &= !add_tap(a, &process->libraries[i], process->tgid);
+					complete &=
+						!add_tap(a, &process->libraries[i], process->tgid);
 		if (!complete)
 			continue;
 		log_info("%s: has quietened, probing its processes one by one", tap->library->path);
@@ -292,6 +296,7 @@ static void *work(void *arg)
 			continue;
 		}
 		STAILQ_REMOVE_HEAD(&a->jobs, next);
+		a->n_jobs--;
 		pthread_mutex_unlock(&a->lock);
 		do_job(a, job);
 		free(job);
@@ -353,6 +358,7 @@ static int add_job(struct attacher *a, enum job_kind kind, uint32_t tgid)
 	job->tgid = tgid;
 	pthread_mutex_lock(&a->lock);
 	STAILQ_INSERT_TAIL(&a->jobs, job, next);
+	a->n_jobs++;
 	pthread_cond_broadcast(&a->changed);
 	pthread_mutex_unlock(&a->lock);
 	return 0;

@@ -29,7 +29,7 @@ int attacher_fd(const struct attacher *a);
 
 int attacher_attach(struct attacher *a, uint32_t tgid); // a result follows
 int attacher_forget(struct attacher *a, uint32_t tgid); // the process has ended or called exec
-int attacher_tidy(struct attacher *a);			// now and then: wide libraries that have quietened
+int attacher_tidy(struct attacher *a); // now and then: wide libraries that have quietened
 // Takes one result; false if there is none.
 bool attacher_result(struct attacher *a, struct attach_result *ret);
 

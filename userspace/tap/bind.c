@@ -16,8 +16,8 @@ static ssize_t read_memory(uint32_t tgid, uint64_t at, void *buffer, size_t byte
 }
 
 // The index of a random that stands in `memory`, with *ret_offset, or -ENOENT.
-static int search(const uint8_t *memory, ssize_t bytes, const uint8_t (*randoms)[SLUICE_RANDOM_BYTES],
-		  size_t n, uint32_t *ret_offset)
+static int search(const uint8_t *memory, ssize_t bytes,
+		  const uint8_t (*randoms)[SLUICE_RANDOM_BYTES], size_t n, uint32_t *ret_offset)
 {
 	for (size_t i = 0; i < n && bytes > 0; i++) {
 		const uint8_t *found = memmem(memory, bytes, randoms[i], SLUICE_RANDOM_BYTES);
@@ -48,8 +48,8 @@ int bind_search(uint32_t tgid, uint64_t ssl, const uint8_t (*randoms)[SLUICE_RAN
 		if (pointer < 65536) // below mmap_min_addr: no pointer
 			continue;
 		layout.pointer_offset = at;
-		found = search(pointee, read_memory(tgid, pointer, pointee, sizeof(pointee)), randoms,
-			       n, &layout.random_offset);
+		found = search(pointee, read_memory(tgid, pointer, pointee, sizeof(pointee)),
+			       randoms, n, &layout.random_offset);
 	}
 	if (found >= 0)
 		*ret_layout = layout;

@@ -39,7 +39,7 @@ static int on_libbpf_message(enum libbpf_print_level level, const char *format, 
 }
 
 __attribute__((format(printf, 3, 4))) static int fail(int err, char **ret_error, const char *format,
-							...)
+						      ...)
 {
 	va_list args;
 
@@ -99,19 +99,23 @@ static int attach(struct kernel *k, enum hook hook, const char **ret_failed)
 static int check_host(struct kernel *k, char **ret_error)
 {
 	if (geteuid())
-		return fail(-EPERM, ret_error, "sluiced must run as root (it is uid %u): start it with sudo or as a "
-			    "systemd service", geteuid());
+		return fail(-EPERM, ret_error,
+			    "sluiced must run as root (it is uid %u): start it with sudo or as a "
+			    "systemd service",
+			    geteuid());
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
-		return fail(-ENOENT, ret_error, "the kernel shows no BTF at /sys/kernel/btf/vmlinux: boot "
+		return fail(-ENOENT, ret_error,
+			    "the kernel shows no BTF at /sys/kernel/btf/vmlinux: boot "
 			    "one built with CONFIG_DEBUG_INFO_BTF=y (Debian's are)");
 	k->cgroup_mount = find_cgroup_mount();
 	if (!k->cgroup_mount)
-		return fail(-ENOENT, ret_error, "cgroup v2 is not mounted: mount -t cgroup2 none "
+		return fail(-ENOENT, ret_error,
+			    "cgroup v2 is not mounted: mount -t cgroup2 none "
 			    "/sys/fs/cgroup, or boot with systemd.unified_cgroup_hierarchy=1");
 	k->cgroup_fd = open(k->cgroup_mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (k->cgroup_fd < 0)
-		return fail(-errno, ret_error, "cannot open the cgroup v2 root %s: %s", k->cgroup_mount,
-			    strerror(errno));
+		return fail(-errno, ret_error, "cannot open the cgroup v2 root %s: %s",
+			    k->cgroup_mount, strerror(errno));
 	return 0;
 }
 
@@ -132,8 +136,10 @@ int kernel_open(struct kernel **ret, char **ret_error)
 	if (err)
 		err = load(k, false);
 	if (err) {
-		err = fail(err, ret_error, "the kernel refused the program %s: %s; run as root with CAP_BPF, "
-			   "CAP_PERFMON and CAP_NET_ADMIN on Linux 6.1 or later; --verbose shows its words",
+		err = fail(err, ret_error,
+			   "the kernel refused the program %s: %s; run as root with CAP_BPF, "
+			   "CAP_PERFMON and CAP_NET_ADMIN on Linux 6.1 or later; --verbose shows "
+			   "its words",
 			   *refused_program ? refused_program : "(any)", strerror(-err));
 		goto out;
 	}
@@ -141,8 +147,10 @@ int kernel_open(struct kernel **ret, char **ret_error)
 	for (int hook = 0; hook < HOOKS && !err; hook++)
 		err = attach(k, hook, &failed);
 	if (err) {
-		err = fail(err, ret_error, "cannot attach to %s: %s; another program may hold it "
-			   "exclusively: see `bpftool cgroup tree`", failed, strerror(-err));
+		err = fail(err, ret_error,
+			   "cannot attach to %s: %s; another program may hold it "
+			   "exclusively: see `bpftool cgroup tree`",
+			   failed, strerror(-err));
 		goto out;
 	}
 	*ret = k;
@@ -183,8 +191,9 @@ static struct bpf_program *entry_program(struct kernel *k, enum probe probe)
 
 static struct bpf_program *return_program(struct kernel *k, enum probe probe)
 {
-	return probe == PROBE_WRITE || probe == PROBE_WRITE_EX ? k->skel->progs.sluice_ssl_write_return
-							       : k->skel->progs.sluice_ssl_read_return;
+	return probe == PROBE_WRITE || probe == PROBE_WRITE_EX
+		       ? k->skel->progs.sluice_ssl_write_return
+		       : k->skel->progs.sluice_ssl_read_return;
 }
 
 int kernel_attach_probe(struct kernel *k, enum probe probe, int pid, const char *path,

@@ -13,8 +13,8 @@ struct kernel;
 struct bpf_link;
 
 // Loads all programs and attaches those of the cgroup root and the process tracepoints; the gate
-// holds nothing until kernel_apply() says so. On failure *ret_error is one malloc'd line that says what is missing and
-// what to do, and nothing is left attached.
+// holds nothing until kernel_apply() says so. On failure *ret_error is one malloc'd line that says
+// what is missing and what to do, and nothing is left attached.
 int kernel_open(struct kernel **ret, char **ret_error);
 // Detaches. What the gate held moves on by its own timers; push it first.
 void kernel_close(struct kernel *k);
@@ -41,9 +41,10 @@ const char *kernel_cgroup_mount(const struct kernel *k);
 // The ring buffer. `fn` is called for each event by kernel_consume().
 typedef int (*kernel_event_fn)(void *ctx, void *event, size_t bytes);
 int kernel_ring_open(struct kernel *k, kernel_event_fn fn, void *ctx); // its epoll fd, or -errno
-int kernel_consume(struct kernel *k);				       // events, or -errno
+int kernel_consume(struct kernel *k);                                  // events, or -errno
 
-int kernel_set_gate(struct kernel *k, uint64_t cookie, enum sluice_gate_mode mode, uint64_t granted);
+int kernel_set_gate(struct kernel *k, uint64_t cookie, enum sluice_gate_mode mode,
+		    uint64_t granted);
 int kernel_read_flow(struct kernel *k, uint64_t cookie, struct sluice_flow *ret);
 // Removes a flow from all maps: what is left of it passes.
 void kernel_forget_flow(struct kernel *k, uint64_t cookie, const uint8_t *random);

@@ -11,7 +11,8 @@
 const struct hook_place hook_places[HOOKS] = {
 	[HOOK_CONNECT4] = {"cgroup/connect4", "sluice_connect4", NULL, BPF_CGROUP_INET4_CONNECT},
 	[HOOK_CONNECT6] = {"cgroup/connect6", "sluice_connect6", NULL, BPF_CGROUP_INET6_CONNECT},
-	[HOOK_RELEASE] = {"cgroup/sock_release", "sluice_release", NULL, BPF_CGROUP_INET_SOCK_RELEASE},
+	[HOOK_RELEASE] = {"cgroup/sock_release", "sluice_release", NULL,
+			  BPF_CGROUP_INET_SOCK_RELEASE},
 	[HOOK_EXIT] = {"sched_process_exit", "sluice_exit", "sched_process_exit", 0},
 	[HOOK_EXEC] = {"sched_process_exec", "sluice_exec", "sched_process_exec", 0},
 	[HOOK_EGRESS] = {"cgroup_skb/egress", "sluice_gate", NULL, BPF_CGROUP_INET_EGRESS},
@@ -36,7 +37,8 @@ static int enter_host(struct kernel *k, const char *host)
 	uint8_t address[16] = {[10] = 0xff, [11] = 0xff};
 
 	if (inet_pton(AF_INET, host, address + 12) == 1 || inet_pton(AF_INET6, host, address) == 1)
-		return bpf_map_update_elem(bpf_map__fd(k->skel->maps.addresses), address, &one, BPF_ANY);
+		return bpf_map_update_elem(bpf_map__fd(k->skel->maps.addresses), address, &one,
+					   BPF_ANY);
 	if (host[0] == '*')
 		host++;
 	if (strlen(host) >= sizeof(name))
@@ -52,7 +54,8 @@ int kernel_apply(struct kernel *k, const struct policy *policy)
 
 	for (size_t p = 0; p < policy->n_providers; p++)
 		for (size_t i = 0; i < policy->providers[p].n_ports; i++)
-			ports[policy->providers[p].ports[i] >> 3] |= 1 << (policy->providers[p].ports[i] & 7);
+			ports[policy->providers[p].ports[i] >> 3] |=
+				1 << (policy->providers[p].ports[i] & 7);
 	memcpy(k->skel->bss->governed_ports, ports, sizeof(ports));
 	err = empty_map(bpf_map__fd(k->skel->maps.hosts), SLUICE_HOST_BYTES);
 	if (!err)

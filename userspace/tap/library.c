@@ -52,7 +52,8 @@ static bool is_other(const struct library_registry *registry, const struct file_
 	size_t n = registry->n_others < MAX_OTHERS ? registry->n_others : MAX_OTHERS;
 
 	for (size_t i = 0; i < n; i++)
-		if (registry->others[i].inode == id->inode && registry->others[i].device == id->device &&
+		if (registry->others[i].inode == id->inode &&
+		    registry->others[i].device == id->device &&
 		    registry->others[i].changed_ns == id->changed_ns)
 			return true;
 	return false;
@@ -85,8 +86,8 @@ static struct library *look_into(struct library_registry *registry, const struct
 		return NULL;
 	}
 	if (registry->n == SLUICE_MAX_LIBRARIES) {
-		log_warning("more than %d TLS libraries: %s goes without probes", SLUICE_MAX_LIBRARIES,
-			    shown);
+		log_warning("more than %d TLS libraries: %s goes without probes",
+			    SLUICE_MAX_LIBRARIES, shown);
 		return NULL;
 	}
 	library = calloc(1, sizeof(*library));

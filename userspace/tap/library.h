@@ -19,12 +19,12 @@ struct library {
 	uint32_t id; // index in the kernel's map, and the probes' cookie
 	dev_t device;
 	ino_t inode;
-	int64_t changed_ns;	   // ctime: an upgraded file is another library
-	char path[PATH_MAX];	   // as its processes see it
-	uint64_t offsets[PROBES];  // in the file; 0: it lacks the function
+	int64_t changed_ns;       // ctime: an upgraded file is another library
+	char path[PATH_MAX];      // as its processes see it
+	uint64_t offsets[PROBES]; // in the file; 0: it lacks the function
 	struct sluice_library layout;
-	unsigned n_processes;	   // probed one by one
-	bool is_wide;		   // probed once for all processes
+	unsigned n_processes; // probed one by one
+	bool is_wide;         // probed once for all processes
 };
 
 struct library_registry;

@@ -7,7 +7,7 @@
 
 struct identity {
 	char cgroup[PATH_MAX]; // below the cgroup-v2 mount; "" if it is gone already
-	char user[64];	       // name, or the number where there is no name
+	char user[64];         // name, or the number where there is no name
 };
 
 // Reads it from /proc and the user database. What cannot be read is "".
