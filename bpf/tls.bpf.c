@@ -106,6 +106,16 @@ static __always_inline struct sluice_session session_of(__u64 ssl)
 	return (struct sluice_session){.ssl = ssl, .tgid = bpf_get_current_pid_tgid() >> 32};
 }
 
+static __always_inline void emit_object(const struct piece *write)
+{
+	struct piece object = *write;
+
+	object.buffer = write->ssl;
+	object.length = SLUICE_OBJECT_BYTES;
+	object.direction = SLUICE_OBJECT;
+	emit_piece(&object, 0, SLUICE_OBJECT_BYTES, 0, SLUICE_OBJECT_BYTES);
+}
+
 // Before its library is learned, an SSL object's bytes are counted under its own address.
 static __always_inline void write_unbound(struct call *call, __u64 length, struct piece *piece)
 {
@@ -121,6 +131,7 @@ static __always_inline void write_unbound(struct call *call, __u64 length, struc
 	call->under_way = SLUICE_WRITE + 1;
 	bytes->write_end = bytes->written + length;
 	piece->offset = bytes->written;
+	emit_object(piece);
 	emit_chunk(piece);
 }
 

@@ -22,6 +22,7 @@
 #define SLUICE_MAX_LIBRARIES 256
 #define SLUICE_PIECE_BYTES 16384 // plaintext in one chunk event at most
 #define SLUICE_MAX_PIECES 16     // chunk events of one SSL_write or SSL_read at most
+#define SLUICE_OBJECT_BYTES 2048 // of an SSL object
 #define SLUICE_GRANT_ALL (~0ULL) // "until told otherwise"
 #define SLUICE_NO_POINTER (~0U)
 #define SLUICE_UNDECIDED_NS 200000000ULL // how long the kernel waits for the daemon to know a flow
@@ -122,7 +123,9 @@ struct sluice_hello {
 };
 SLUICE_ASSERT_SIZE(struct sluice_hello, 24 + 144 + 24 + 128);
 
-enum sluice_direction { SLUICE_WRITE = 0, SLUICE_READ = 1 };
+// SLUICE_OBJECT: not plaintext but the beginning of the SSL object, sent ahead of the first write
+// under an unlearned layout, so that the daemon can search it without the right to ptrace.
+enum sluice_direction { SLUICE_WRITE = 0, SLUICE_READ = 1, SLUICE_OBJECT = 2 };
 
 struct sluice_chunk {
 	struct sluice_event event;

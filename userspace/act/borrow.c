@@ -68,3 +68,21 @@ int target_borrow(struct target *t)
 		return fd;
 	return search_numbers(t, pidfd);
 }
+
+bool target_can_borrow(const char **ret_why)
+{
+	CLEANUP_FCLOSE FILE *yama = fopen("/proc/sys/kernel/yama/ptrace_scope", "re");
+	CLEANUP_CLOSE int self = syscall(SYS_pidfd_open, getpid(), 0);
+	int scope = 0, fd;
+
+	*ret_why = NULL;
+	if (yama && fscanf(yama, "%d", &scope) == 1 && scope >= 3)
+		*ret_why = "kernel.yama.ptrace_scope is 3";
+	// A process may always borrow from itself, so a refusal is a system call filter's.
+	fd = syscall(SYS_pidfd_getfd, self, STDERR_FILENO, 0);
+	if (fd >= 0)
+		close(fd);
+	else if (errno == EPERM || errno == ENOSYS)
+		*ret_why = "the system call pidfd_getfd is filtered or missing";
+	return !*ret_why;
+}

@@ -21,6 +21,8 @@ struct target {
 	uint8_t address[16], local_address[16];
 };
 
+// Whether this daemon may borrow at all. *ret_why: a static text, if not.
+bool target_can_borrow(const char **ret_why);
 // A descriptor of the socket, which the caller closes soon. -ESRCH: the process or the socket is
 // gone; -EPERM: the kernel does not allow it (Yama).
 int target_borrow(struct target *t);

@@ -18,7 +18,7 @@ struct piece {
 };
 
 struct stash {
-	uint64_t ssl;
+	struct bind_object object;
 	uint64_t begun_ns;
 	size_t bytes;
 	STAILQ_HEAD(, piece) pieces;
@@ -30,12 +30,13 @@ static struct stash *find_stash(struct process *process, uint64_t ssl)
 	struct stash *stash;
 
 	LIST_FOREACH (stash, &process->stashes, in_process)
-		if (stash->ssl == ssl)
+		if (stash->object.ssl == ssl)
 			return stash;
 	stash = calloc(1, sizeof(*stash));
 	if (!stash)
 		return NULL;
-	stash->ssl = ssl;
+	stash->object.ssl = ssl;
+	stash->object.tgid = process->tgid;
 	stash->begun_ns = clock_now_ns();
 	STAILQ_INIT(&stash->pieces);
 	LIST_INSERT_HEAD(&process->stashes, stash, in_process);
@@ -82,7 +83,7 @@ static struct flow *flow_of_random(struct process *process, const uint8_t *rando
 
 // Searches the object for any random of the process's flows; learns the library if it is there.
 static struct flow *search(struct daemon *d, struct process *process, struct library *library,
-			   uint64_t ssl)
+			   struct bind_object *object)
 {
 	uint8_t randoms[MAX_RANDOMS][SLUICE_RANDOM_BYTES];
 	struct flow *candidates[MAX_RANDOMS], *flow;
@@ -93,7 +94,7 @@ static struct flow *search(struct daemon *d, struct process *process, struct lib
 			candidates[n] = flow;
 			memcpy(randoms[n++], flow->born.random, SLUICE_RANDOM_BYTES);
 		}
-	found = bind_search(process->tgid, ssl, (const uint8_t(*)[SLUICE_RANDOM_BYTES])randoms, n,
+	found = bind_search(object, (const uint8_t(*)[SLUICE_RANDOM_BYTES])randoms, n,
 			    &library->layout);
 	if (found < 0)
 		return NULL;
@@ -105,15 +106,13 @@ static struct flow *search(struct daemon *d, struct process *process, struct lib
 }
 
 static struct flow *find_flow(struct daemon *d, struct process *process, struct library *library,
-			      uint64_t ssl)
+			      struct bind_object *object)
 {
 	uint8_t random[SLUICE_RANDOM_BYTES];
 
 	if (!library->layout.learned)
-		return search(d, process, library, ssl);
-	return bind_read(process->tgid, ssl, &library->layout, random)
-		       ? NULL
-		       : flow_of_random(process, random);
+		return search(d, process, library, object);
+	return bind_read(object, &library->layout, random) ? NULL : flow_of_random(process, random);
 }
 
 void binding_take(struct daemon *d, const struct sluice_chunk *chunk)
@@ -129,8 +128,13 @@ void binding_take(struct daemon *d, const struct sluice_chunk *chunk)
 	stash = find_stash(process, chunk->ssl);
 	if (!stash)
 		return;
+	if (chunk->direction == SLUICE_OBJECT) { // what it holds may have changed since the last
+		stash->object.bytes = chunk->length;
+		memcpy(stash->object.memory, chunk->data, chunk->length);
+		return;
+	}
 	add_piece(d, stash, chunk);
-	flow = find_flow(d, process, library, chunk->ssl);
+	flow = find_flow(d, process, library, &stash->object);
 	if (!flow)
 		return;
 	if (!flow->is_bound)
@@ -148,8 +152,8 @@ void binding_sweep(struct daemon *d, struct process *process, uint64_t now_ns)
 	for (stash = LIST_FIRST(&process->stashes); stash; stash = following) {
 		following = LIST_NEXT(stash, in_process);
 		if (now_ns - stash->begun_ns > STASH_AGE_NS) {
-			kernel_forget_session(d->kernel,
-					      &(struct sluice_session){stash->ssl, process->tgid});
+			kernel_forget_session(d->kernel, &(struct sluice_session){stash->object.ssl,
+										  process->tgid});
 			free_stash(stash);
 		}
 	}
@@ -161,7 +165,7 @@ void binding_free(struct daemon *d, struct process *process)
 		struct stash *stash = LIST_FIRST(&process->stashes);
 
 		kernel_forget_session(d->kernel,
-				      &(struct sluice_session){stash->ssl, process->tgid});
+				      &(struct sluice_session){stash->object.ssl, process->tgid});
 		free_stash(stash);
 	}
 }

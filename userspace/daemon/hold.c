@@ -59,25 +59,21 @@ void flow_push(struct daemon *d, struct flow *flow)
 	int err = target_push(&flow->target);
 
 	flow->is_held = false;
-	if (!err) {
-		d->n.push_pidfd++;
-		if (flow->released_ns)
-			samples_add(&d->release_times, clock_now_ns() - flow->released_ns);
-		flow->released_ns = 0;
-		return;
-	}
-	if (flow->target.netns) { // Yama forbids it, or the program has given the socket away
+	d->n.push_pidfd += !err;
+	if (err &&
+	    flow->target.netns) { // Yama forbids it, or the program has given the socket away
 		struct iterator_push push = {d, flow->target.cookie};
 
 		err = netns_run(flow->target.netns, push_by_iterator, &push);
-		if (!err) {
-			d->n.push_iter++;
-			return;
-		}
+		d->n.push_iter += !err;
 	}
-	// Its own timer sends it within some 200 ms.
-	d->n.push_failed++;
-	log_debug("cannot push flow %" PRIu64 ": %s", flow->number, strerror(-err));
+	if (err) { // its own timer sends it within some 200 ms
+		d->n.push_failed++;
+		log_debug("cannot push flow %" PRIu64 ": %s", flow->number, strerror(-err));
+	} else if (flow->released_ns) {
+		samples_add(&d->release_times, clock_now_ns() - flow->released_ns);
+	}
+	flow->released_ns = 0;
 }
 
 void flow_abort(struct daemon *d, struct flow *flow)

@@ -236,6 +236,24 @@ static struct event_base *new_base(void)
 	return base;
 }
 
+// What this host does not allow, and what follows.
+static void warn_of_limits(struct daemon *d)
+{
+	const char *why;
+
+	if (!target_can_borrow(&why))
+		log_warning(
+			"sockets cannot be borrowed (%s): they are released %s, and a connection "
+			"held longer than its own timeouts is lost",
+			why,
+			kernel_has_iterator(d->kernel) ? "by the kernel's TCP iterator"
+						       : "by their own timers");
+	else if (!kernel_has_iterator(d->kernel))
+		log_warning(
+			"this kernel refuses the TCP iterator: a socket that cannot be borrowed "
+			"is released by its own timers");
+}
+
 static int start(struct daemon *d, const struct options *o, struct api **ret_api)
 {
 	static struct api_source source;
@@ -272,9 +290,7 @@ static int start(struct daemon *d, const struct options *o, struct api **ret_api
 			  strerror(-err));
 		return err;
 	}
-	if (!kernel_has_iterator(d->kernel))
-		log_warning("this kernel refuses the TCP iterator: sockets that cannot be borrowed "
-			    "are released by their own timers");
+	warn_of_limits(d);
 	kernel_heartbeat(d->kernel, clock_now_ns());
 	err = kernel_apply(d->kernel, d->policy);
 	if (err)

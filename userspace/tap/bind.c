@@ -2,10 +2,9 @@
 // pointer away. No offset is ever assumed: they drift between patch releases.
 #include "tap/bind.h"
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/uio.h>
-
-enum { OBJECT_BYTES = 4096 };
 
 static ssize_t read_memory(uint32_t tgid, uint64_t at, void *buffer, size_t bytes)
 {
@@ -30,25 +29,31 @@ static int search(const uint8_t *memory, ssize_t bytes,
 	return -ENOENT;
 }
 
-int bind_search(uint32_t tgid, uint64_t ssl, const uint8_t (*randoms)[SLUICE_RANDOM_BYTES],
-		size_t n, struct sluice_library *ret_layout)
+int bind_search(struct bind_object *object, const uint8_t (*randoms)[SLUICE_RANDOM_BYTES], size_t n,
+		struct sluice_library *ret_layout)
 {
-	uint8_t object[OBJECT_BYTES], pointee[OBJECT_BYTES];
-	ssize_t bytes = read_memory(tgid, ssl, object, sizeof(object));
 	struct sluice_library layout = {.learned = 1, .pointer_offset = SLUICE_NO_POINTER};
+	uint8_t pointee[SLUICE_OBJECT_BYTES];
 	int found;
 
-	if (bytes < 0)
-		return bytes;
-	found = search(object, bytes, randoms, n, &layout.random_offset);
-	for (uint32_t at = 0; found < 0 && at + 8 <= bytes; at += 8) {
+	if (!object->bytes) {
+		ssize_t bytes = read_memory(object->tgid, object->ssl, object->memory,
+					    sizeof(object->memory));
+
+		if (bytes < 0)
+			return bytes;
+		object->bytes = bytes;
+	}
+	found = search(object->memory, object->bytes, randoms, n, &layout.random_offset);
+	for (uint32_t at = 0; found < 0 && at + 8 <= object->bytes; at += 8) {
 		uint64_t pointer;
 
-		memcpy(&pointer, object + at, sizeof(pointer));
+		memcpy(&pointer, object->memory + at, sizeof(pointer));
 		if (pointer < 65536) // below mmap_min_addr: no pointer
 			continue;
 		layout.pointer_offset = at;
-		found = search(pointee, read_memory(tgid, pointer, pointee, sizeof(pointee)),
+		found = search(pointee,
+			       read_memory(object->tgid, pointer, pointee, sizeof(pointee)),
 			       randoms, n, &layout.random_offset);
 	}
 	if (found >= 0)
@@ -56,16 +61,23 @@ int bind_search(uint32_t tgid, uint64_t ssl, const uint8_t (*randoms)[SLUICE_RAN
 	return found;
 }
 
-int bind_read(uint32_t tgid, uint64_t ssl, const struct sluice_library *layout,
+int bind_read(const struct bind_object *object, const struct sluice_library *layout,
 	      uint8_t ret_random[SLUICE_RANDOM_BYTES])
 {
+	bool direct = layout->pointer_offset == SLUICE_NO_POINTER;
+	uint64_t at = object->ssl;
 	ssize_t bytes;
 
-	if (layout->pointer_offset != SLUICE_NO_POINTER) {
-		bytes = read_memory(tgid, ssl + layout->pointer_offset, &ssl, sizeof(ssl));
-		if (bytes != sizeof(ssl))
+	if (direct && layout->random_offset + SLUICE_RANDOM_BYTES <= object->bytes) {
+		memcpy(ret_random, object->memory + layout->random_offset, SLUICE_RANDOM_BYTES);
+		return 0;
+	}
+	if (!direct) {
+		bytes = read_memory(object->tgid, at + layout->pointer_offset, &at, sizeof(at));
+		if (bytes != sizeof(at))
 			return bytes < 0 ? bytes : -EFAULT;
 	}
-	bytes = read_memory(tgid, ssl + layout->random_offset, ret_random, SLUICE_RANDOM_BYTES);
+	bytes = read_memory(object->tgid, at + layout->random_offset, ret_random,
+			    SLUICE_RANDOM_BYTES);
 	return bytes == SLUICE_RANDOM_BYTES ? 0 : bytes < 0 ? bytes : -EFAULT;
 }
