@@ -121,7 +121,10 @@ static __always_inline void write_unbound(struct call *call, __u64 length, struc
 {
 	struct sluice_session session = session_of(call->ssl);
 	struct sluice_session_bytes none = {}, *bytes;
+	__u32 tgid = session.tgid;
 
+	if (!bpf_map_lookup_elem(&tapped, &tgid)) // a library probed widely: no governed process
+		return;
 	bpf_map_update_elem(&unbound, &session, &none, BPF_NOEXIST);
 	bytes = bpf_map_lookup_elem(&unbound, &session);
 	if (!bytes)

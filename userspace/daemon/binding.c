@@ -123,8 +123,10 @@ void binding_take(struct daemon *d, const struct sluice_chunk *chunk)
 	struct piece *piece;
 	struct flow *flow;
 
-	if (!process || !library) // none of its connections is governed
+	if (!process || !library) { // none of its connections is governed
+		kernel_forget_session(d->kernel, &(struct sluice_session){chunk->ssl, chunk->tgid});
 		return;
+	}
 	stash = find_stash(process, chunk->ssl);
 	if (!stash)
 		return;
