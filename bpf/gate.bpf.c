@@ -2,7 +2,7 @@
 // socket's own write queue while the gate is shut.
 //
 //   packet ─▶ no payload, RST, retransmission, handshake ──────────────────▶ pass
-//          ─▶ ClientHello: host governed? its process probed?  ── not yet ─▶ keep ≤ 200 ms
+//          ─▶ ClientHello: host governed? its process probed?  ── not yet ─▶ keep ≤ 1 s
 //          ─▶ data: 0 < granted, write_end <= granted? ── no ─────────────▶ keep
 //
 // Keeping: tcp_write_xmit() gets -EPERM from ip_queue_xmit() and stops before the segment counts
@@ -21,13 +21,13 @@ static __always_inline int daemon_is_dead(void)
 }
 
 // The daemon has a bounded time to know a flow; after it, the flow passes and is counted.
-static __always_inline int wait_for_daemon(struct sluice_flow *flow)
+static __always_inline int wait_for_daemon(struct sluice_flow *flow, __u64 at_most_ns)
 {
 	__u64 now = bpf_ktime_get_ns();
 
 	if (!flow->undecided_ns)
 		flow->undecided_ns = now;
-	if (now - flow->undecided_ns < SLUICE_UNDECIDED_NS)
+	if (now - flow->undecided_ns < at_most_ns)
 		return KEEP;
 	flow->flags |= SLUICE_FLOW_EXPIRED;
 	count(SLUICE_COUNT_EXPIRED_FLOWS);
@@ -127,7 +127,7 @@ static __always_inline int first_segment(struct __sk_buff *skb, __u64 cookie,
 		p->seq + TLS_RECORD_BYTES + (record.length[0] << 8 | record.length[1]);
 	flow->wire_end = p->seq; // nothing sent yet
 	emit_hello(cookie, flow, p, &host, must_wait);
-	return must_wait ? wait_for_daemon(flow) : PASS;
+	return must_wait ? wait_for_daemon(flow, SLUICE_HELLO_NS) : PASS;
 }
 
 // A flow that the daemon has not entered into `gates` yet.
@@ -138,10 +138,11 @@ static __always_inline int undecided(struct sluice_flow *flow, const struct pack
 	if (flow->flags & SLUICE_FLOW_EXPIRED)
 		return PASS;
 	if (seq_before(p->seq, flow->handshake_end)) // the ClientHello, or the rest of one
-		return bpf_map_lookup_elem(&tapped, &tgid) ? PASS : wait_for_daemon(flow);
+		return bpf_map_lookup_elem(&tapped, &tgid) ? PASS
+							   : wait_for_daemon(flow, SLUICE_HELLO_NS);
 	// Its plaintext was seen: a request, and the daemon will decide on it. If not, no probe
 	// told whose data this is.
-	return flow->write_end ? KEEP : wait_for_daemon(flow);
+	return flow->write_end ? KEEP : wait_for_daemon(flow, SLUICE_UNDECIDED_NS);
 }
 
 static __always_inline int decide(struct __sk_buff *skb, __u64 cookie, struct sluice_flow *flow,

@@ -25,7 +25,12 @@
 #define SLUICE_OBJECT_BYTES 2048 // of an SSL object
 #define SLUICE_GRANT_ALL (~0ULL) // "until told otherwise"
 #define SLUICE_NO_POINTER (~0U)
-#define SLUICE_UNDECIDED_NS 200000000ULL // how long the kernel waits for the daemon to know a flow
+// How long a ClientHello waits for its process to be probed, at most. Some 10 ms is usual; while
+// probes of dead processes are taken out, each step waits for an RCU grace period and 0.3 s was
+// seen.
+#define SLUICE_HELLO_NS 1000000000ULL
+// How long application data waits for its plaintext to be seen.
+#define SLUICE_UNDECIDED_NS 200000000ULL
 #define SLUICE_HEARTBEAT_STALE_NS 1000000000ULL
 
 // flow.flags

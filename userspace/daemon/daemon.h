@@ -36,7 +36,9 @@ enum {
 				 // cannot go on writing …
 	DECIDE_LATEST_MS = 1000, // … or so long after its head
 	TWIN_AFTER_MS = 10, // far below a peer's retransmission timeout (RFC 6298 §2.4; Linux: 200)
-	UNDECIDED_MS = 190,  // shorter than the kernel's own SLUICE_UNDECIDED_NS
+	// Shorter than the kernel's own SLUICE_HELLO_NS and SLUICE_UNDECIDED_NS.
+	HELLO_MS = 950,
+	UNDECIDED_MS = 190,
 	STASH_BYTES = 65536, // plaintext kept for one session whose flow is not known yet
 };
 

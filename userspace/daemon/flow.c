@@ -118,7 +118,7 @@ static void describe(struct daemon *d, struct flow *flow, const struct sluice_he
 static void wait_for_probes(struct daemon *d, struct flow *flow)
 {
 	process_probe(d, flow->process);
-	flow_set_timer(flow, UNDECIDED_MS);
+	flow_set_timer(flow, HELLO_MS);
 }
 
 void flow_begin(struct daemon *d, const struct sluice_hello *hello)

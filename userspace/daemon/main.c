@@ -1,17 +1,15 @@
 // sluiced: governs the traffic that this host's programs send to OpenAI. See daemon.h for the way
 // of a request, sluiced(8) for the options.
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "daemon/lock.h"
 #include "serve/api.h"
 
 enum { HEARTBEAT_MS = 250, EXIT_USAGE = 2 };
@@ -78,28 +76,6 @@ static int parse_options(int argc, char **argv, struct options *o)
 		return -1;
 	fprintf(stderr, "sluiced: unexpected argument \"%s\"\n%s", argv[optind], usage);
 	return EXIT_USAGE;
-}
-
-// Two daemons would hold and release each other's traffic. The lock goes with the process.
-static int lock_state_dir(const char *dir)
-{
-	char path[PATH_MAX];
-	int fd;
-
-	if (mkdir(dir, 0750) && errno != EEXIST) {
-		log_error("cannot make the state directory %s: %s; give another with --state-dir",
-			  dir, strerror(errno));
-		return -errno;
-	}
-	snprintf(path, sizeof(path), "%s/lock", dir);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB)) {
-		log_error("cannot lock %s: %s", path,
-			  errno == EWOULDBLOCK ? "another sluiced is running; stop it first"
-					       : strerror(errno));
-		return -errno;
-	}
-	return fd;
 }
 
 static void log_lines(char *text)
@@ -326,14 +302,17 @@ int main(int argc, char **argv)
 	struct options options;
 	struct api *api = NULL;
 	int code = parse_options(argc, argv, &options), lock;
+	bool is_heir;
 
 	if (code >= 0)
 		return code;
 	the_daemon = &d;
 	signal(SIGPIPE, SIG_IGN);
-	lock = lock_state_dir(options.state_dir);
+	lock = state_lock(options.state_dir, &is_heir);
 	if (lock < 0)
 		return EXIT_FAILURE;
+	if (is_heir)
+		unlink(options.socket);
 	code = start(&d, &options, &api) ? EXIT_FAILURE : EXIT_SUCCESS;
 	if (!code) {
 		log_info("ready (%s)", d.policy->mode == MODE_ENFORCE ? "enforce" : "observe");

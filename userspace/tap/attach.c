@@ -92,11 +92,60 @@ static struct tap *find_tap(struct attacher *a, const struct library *library, u
 	return NULL;
 }
 
+// One probe, put in by a thread of its own: each waits for the kernel's event_mutex, which a
+// detach (of ours, or of a daemon that was killed) holds for a tenth of a second. Waiting together
+// they wait once, not eight times.
+struct attachment {
+	struct attacher *a;
+	const struct mapped_library *mapped;
+	struct tap *tap;
+	enum probe probe;
+	int at_return;
+	int err;
+	pthread_t thread;
+	bool has_thread;
+};
+
+static void *attach_one(void *arg)
+{
+	struct attachment *at = arg;
+	const struct library *library = at->mapped->library;
+	struct bpf_link *link = kernel_attach_probe(
+		at->a->kernel, at->probe, at->at_return, at->tap->tgid ? (int)at->tap->tgid : -1,
+		at->mapped->path, library->offsets[at->probe], library->id);
+
+	at->err = link ? 0 : -errno;
+	at->tap->links[at->probe][at->at_return] = link;
+	return NULL;
+}
+
+static int attach_all(struct attacher *a, const struct mapped_library *mapped, struct tap *tap)
+{
+	struct attachment all[PROBES * 2];
+	int n = 0, err = 0;
+
+	for (int i = 0; i < PROBES * 2; i++) {
+		if (!mapped->library->offsets[i / 2])
+			continue;
+		all[n] = (struct attachment){a, mapped, tap, i / 2, i % 2, 0, 0, false};
+		all[n].has_thread = !pthread_create(&all[n].thread, NULL, attach_one, &all[n]);
+		if (!all[n].has_thread)
+			attach_one(&all[n]);
+		n++;
+	}
+	for (int i = 0; i < n; i++) {
+		if (all[i].has_thread)
+			pthread_join(all[i].thread, NULL);
+		err = err ?: all[i].err;
+	}
+	return err;
+}
+
 static int add_tap(struct attacher *a, const struct mapped_library *mapped, uint32_t tgid)
 {
 	struct library *library = mapped->library;
 	struct tap *tap;
-	int err = 0;
+	int err;
 
 	if (find_tap(a, library, tgid))
 		return 0;
@@ -105,11 +154,7 @@ static int add_tap(struct attacher *a, const struct mapped_library *mapped, uint
 		return -ENOMEM;
 	tap->library = library;
 	tap->tgid = tgid;
-	for (int probe = 0; probe < PROBES && !err; probe++)
-		if (library->offsets[probe])
-			err = kernel_attach_probe(a->kernel, probe, tgid ? (int)tgid : -1,
-						  mapped->path, library->offsets[probe],
-						  library->id, tap->links[probe]);
+	err = attach_all(a, mapped, tap);
 	if (err) {
 		log_debug("cannot probe %s of process %u: %s", library->path, tgid, strerror(-err));
 		destroy_tap(tap);

@@ -196,25 +196,12 @@ static struct bpf_program *return_program(struct kernel *k, enum probe probe)
 		       : k->skel->progs.sluice_ssl_read_return;
 }
 
-int kernel_attach_probe(struct kernel *k, enum probe probe, int pid, const char *path,
-			uint64_t offset, uint32_t library, struct bpf_link *ret_links[2])
+struct bpf_link *kernel_attach_probe(struct kernel *k, enum probe probe, bool at_return, int pid,
+				     const char *path, uint64_t offset, uint32_t library)
 {
-	// The return probe first: a call that only its entry was seen of would stay open.
-	for (int at_return = 1; at_return >= 0; at_return--) {
-		LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = library, .retprobe = at_return);
-		struct bpf_program *program =
-			at_return ? return_program(k, probe) : entry_program(k, probe);
+	LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = library, .retprobe = at_return);
 
-		ret_links[at_return] =
-			bpf_program__attach_uprobe_opts(program, pid, path, offset, &opts);
-		if (!ret_links[at_return]) {
-			int err = -errno;
-
-			if (!at_return)
-				bpf_link__destroy(ret_links[1]);
-			ret_links[0] = ret_links[1] = NULL;
-			return err;
-		}
-	}
-	return 0;
+	return bpf_program__attach_uprobe_opts(at_return ? return_program(k, probe)
+							 : entry_program(k, probe),
+					       pid, path, offset, &opts);
 }

@@ -63,10 +63,10 @@ enum probe {
 	PROBES,
 };
 extern const char *const probe_functions[PROBES];
-// Attaches entry and return probes of one function at a file offset, for one process (pid) or all
-// (-1). Links go to ret_links[0..1]; on failure none is left. Thread-safe.
-int kernel_attach_probe(struct kernel *k, enum probe probe, int pid, const char *path,
-			uint64_t offset, uint32_t library, struct bpf_link *ret_links[2]);
+// Attaches one probe, at a function's entry or at its return, at a file offset, for one process
+// (pid) or all (-1). NULL with errno set. Thread-safe.
+struct bpf_link *kernel_attach_probe(struct kernel *k, enum probe probe, bool at_return, int pid,
+				     const char *path, uint64_t offset, uint32_t library);
 
 uint64_t kernel_count(const struct kernel *k, enum sluice_count what);
 uint64_t kernel_lost(const struct kernel *k, enum sluice_loss cause);
