@@ -12,10 +12,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { WIDE_PROCESSES = 8 };          // so many new processes of one library …
-#define WIDE_WINDOW_NS (4 * NS_PER_S) // … in so long: probe the library
-enum { WIDE_JOBS = 3 };               // or so many waiting for their probes at once
-#define QUIET_NS (30 * NS_PER_S)      // so long without one: probe the processes again
+enum { WIDE_PROCESSES = 4 };           // so many new processes of one library …
+#define WIDE_WINDOW_NS (4 * NS_PER_S)  // … in so long: probe the library
+#define DETACH_AFTER_NS (2 * NS_PER_S) // detach when none was attached for so long …
+enum { MAX_DOOMED = 16 };              // … or so many processes are to be detached
+enum { WIDE_JOBS = 3 };                // or so many waiting for their probes at once
+#define QUIET_NS (30 * NS_PER_S)       // so long without one: probe the processes again
 
 enum job_kind { JOB_ATTACH, JOB_FORGET, JOB_TIDY };
 
@@ -67,6 +69,8 @@ struct attacher {
 	unsigned n_jobs;
 	STAILQ_HEAD(, result) results;
 	struct tap_list doomed;
+	unsigned n_doomed;
+	uint64_t last_job_ns;
 
 	// The worker's own.
 	struct tap_list taps;
@@ -177,6 +181,7 @@ static void doom_tap(struct attacher *a, struct tap *tap)
 		tap->library->is_wide = false;
 	pthread_mutex_lock(&a->lock);
 	LIST_INSERT_HEAD(&a->doomed, tap, next);
+	a->n_doomed++;
 	pthread_mutex_unlock(&a->lock);
 }
 
@@ -366,6 +371,13 @@ static struct bpf_link *take_link(struct tap *tap)
 	return NULL;
 }
 
+// The probes of a dead process cost nothing until they are taken out, so that waits for quiet.
+static bool may_detach(const struct attacher *a)
+{
+	return !LIST_EMPTY(&a->doomed) && !a->working && STAILQ_EMPTY(&a->jobs) &&
+	       (clock_now_ns() - a->last_job_ns > DETACH_AFTER_NS || a->n_doomed > MAX_DOOMED);
+}
+
 static void *detach(void *arg)
 {
 	struct attacher *a = arg;
@@ -375,13 +387,14 @@ static void *detach(void *arg)
 		struct tap *tap = LIST_FIRST(&a->doomed);
 		struct bpf_link *link;
 
-		if (!tap || a->working || !STAILQ_EMPTY(&a->jobs)) {
+		if (!may_detach(a)) { // woken by each job, and each second by that of tidying
 			pthread_cond_wait(&a->changed, &a->lock);
 			continue;
 		}
 		link = take_link(tap);
 		if (!link) {
 			LIST_REMOVE(tap, next);
+			a->n_doomed--;
 			free(tap);
 			continue;
 		}
@@ -404,6 +417,8 @@ static int add_job(struct attacher *a, enum job_kind kind, uint32_t tgid)
 	pthread_mutex_lock(&a->lock);
 	STAILQ_INSERT_TAIL(&a->jobs, job, next);
 	a->n_jobs++;
+	if (kind == JOB_ATTACH)
+		a->last_job_ns = clock_now_ns();
 	pthread_cond_broadcast(&a->changed);
 	pthread_mutex_unlock(&a->lock);
 	return 0;
