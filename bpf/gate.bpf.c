@@ -20,6 +20,12 @@ static __always_inline int daemon_is_dead(void)
 	return age > (__s64)SLUICE_HEARTBEAT_STALE_NS;
 }
 
+static __always_inline void let_expire(struct sluice_flow *flow)
+{
+	flow->flags |= SLUICE_FLOW_EXPIRED;
+	count(SLUICE_COUNT_EXPIRED_FLOWS);
+}
+
 // The daemon has a bounded time to know a flow; after it, the flow passes and is counted.
 static __always_inline int wait_for_daemon(struct sluice_flow *flow, __u64 at_most_ns)
 {
@@ -29,8 +35,7 @@ static __always_inline int wait_for_daemon(struct sluice_flow *flow, __u64 at_mo
 		flow->undecided_ns = now;
 	if (now - flow->undecided_ns < at_most_ns)
 		return KEEP;
-	flow->flags |= SLUICE_FLOW_EXPIRED;
-	count(SLUICE_COUNT_EXPIRED_FLOWS);
+	let_expire(flow);
 	return PASS;
 }
 
@@ -81,15 +86,14 @@ static __always_inline int is_governed_host(struct __sk_buff *skb, __u32 hello,
 	return bpf_map_lookup_elem(&addresses, flow->address) != NULL;
 }
 
-static __always_inline void emit_hello(__u64 cookie, const struct sluice_flow *flow,
-				       const struct packet *p, const struct host_key *host,
-				       int held)
+static __always_inline int emit_hello(__u64 cookie, const struct sluice_flow *flow,
+				      const struct packet *p, const struct host_key *host, int held)
 {
 	struct sluice_hello *hello = bpf_ringbuf_reserve(&events, sizeof(*hello), 0);
 
 	if (!hello) {
 		count_lost(SLUICE_LOST_RING_FULL);
-		return;
+		return -1;
 	}
 	start_event(&hello->event, SLUICE_EVENT_HELLO, cookie);
 	__builtin_memcpy(&hello->flow, flow, sizeof(*flow));
@@ -99,6 +103,7 @@ static __always_inline void emit_hello(__u64 cookie, const struct sluice_flow *f
 	hello->held = held;
 	hello->padding = 0;
 	bpf_ringbuf_submit(hello, 0);
+	return 0;
 }
 
 // The first data segment of a connection. Decides whether the flow is one of ours at all.
@@ -110,8 +115,12 @@ static __always_inline int first_segment(struct __sk_buff *skb, __u64 cookie,
 	__u32 tgid = flow->tgid;
 	int must_wait;
 
-	if (!is_client_hello(skb, p->header_bytes) ||
-	    bpf_skb_load_bytes(skb, p->header_bytes, &record, sizeof(record)) ||
+	if (!is_client_hello(skb, p->header_bytes)) {
+		count(SLUICE_COUNT_NOT_TLS);
+		bpf_map_delete_elem(&flows, &cookie);
+		return PASS;
+	}
+	if (bpf_skb_load_bytes(skb, p->header_bytes, &record, sizeof(record)) ||
 	    bpf_skb_load_bytes(skb, p->header_bytes + RANDOM_AT, flow->random,
 			       sizeof(flow->random)) ||
 	    !is_governed_host(skb, p->header_bytes, flow, &host)) {
@@ -125,8 +134,11 @@ static __always_inline int first_segment(struct __sk_buff *skb, __u64 cookie,
 	flow->family = p->family;
 	flow->handshake_end =
 		p->seq + TLS_RECORD_BYTES + (record.length[0] << 8 | record.length[1]);
-	flow->wire_end = p->seq; // nothing sent yet
-	emit_hello(cookie, flow, p, &host, must_wait);
+	flow->wire_end = p->seq;                             // nothing sent yet
+	if (emit_hello(cookie, flow, p, &host, must_wait)) { // the daemon will never know of it
+		let_expire(flow);
+		return PASS;
+	}
 	return must_wait ? wait_for_daemon(flow, SLUICE_HELLO_NS) : PASS;
 }
 
@@ -135,14 +147,13 @@ static __always_inline int undecided(struct sluice_flow *flow, const struct pack
 {
 	__u32 tgid = flow->tgid;
 
-	if (flow->flags & SLUICE_FLOW_EXPIRED)
-		return PASS;
 	if (seq_before(p->seq, flow->handshake_end)) // the ClientHello, or the rest of one
 		return bpf_map_lookup_elem(&tapped, &tgid) ? PASS
 							   : wait_for_daemon(flow, SLUICE_HELLO_NS);
-	// Its plaintext was seen: a request, and the daemon will decide on it. If not, no probe
-	// told whose data this is.
-	return flow->write_end ? KEEP : wait_for_daemon(flow, SLUICE_UNDECIDED_NS);
+	// Its plaintext was seen: the daemon will decide on the request, unless the event was lost.
+	// If not, no probe told whose data this is.
+	return wait_for_daemon(flow,
+			       flow->write_end ? SLUICE_HEARTBEAT_STALE_NS : SLUICE_UNDECIDED_NS);
 }
 
 static __always_inline int decide(struct __sk_buff *skb, __u64 cookie, struct sluice_flow *flow,
@@ -157,6 +168,9 @@ static __always_inline int decide(struct __sk_buff *skb, __u64 cookie, struct sl
 	if (!(flow->flags & SLUICE_FLOW_HELLO))
 		return first_segment(skb, cookie, flow, p);
 	if (mode != SLUICE_MODE_ENFORCE || (daemon_is_dead() && !shut_on_failure))
+		return PASS;
+	if (flow->flags &
+	    SLUICE_FLOW_EXPIRED) // its past is unknown, whatever the daemon thinks by now
 		return PASS;
 	gate = bpf_map_lookup_elem(&gates, &cookie);
 	if (gate && (gate->mode == SLUICE_GATE_OPAQUE ||

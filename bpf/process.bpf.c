@@ -1,6 +1,7 @@
 // The end of a process that the daemon has probed, by exit or exec: its ClientHellos are to wait
 // again, and the daemon takes its probes down.
 #include "emit.bpf.h"
+#include <bpf/bpf_core_read.h>
 
 static __always_inline void forget_process(void)
 {
@@ -14,9 +15,9 @@ static __always_inline void forget_process(void)
 SEC("raw_tp/sched_process_exit")
 int sluice_exit(void *ctx)
 {
-	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct task_struct *task = (void *)bpf_get_current_task();
 
-	if (pid_tgid >> 32 == (__u32)pid_tgid) // the thread-group leader
+	if (!BPF_CORE_READ(task, signal, live.counter)) // its last thread
 		forget_process();
 	return 0;
 }

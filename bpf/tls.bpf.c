@@ -14,6 +14,7 @@ static __always_inline struct sluice_flow *flow_of(__u64 ssl, __u32 library_id, 
 {
 	struct sluice_library *library = bpf_map_lookup_elem(&libraries, &library_id);
 	struct random_key random;
+	struct sluice_flow *flow;
 	__u64 *cookie;
 
 	*ret_learned = library && library->learned;
@@ -28,7 +29,9 @@ static __always_inline struct sluice_flow *flow_of(__u64 ssl, __u32 library_id, 
 	if (!cookie)
 		return NULL;
 	*ret_cookie = *cookie;
-	return bpf_map_lookup_elem(&flows, cookie);
+	flow = bpf_map_lookup_elem(&flows, cookie);
+	// A server on this host holds the same random in its own SSL object.
+	return flow && flow->tgid == bpf_get_current_pid_tgid() >> 32 ? flow : NULL;
 }
 
 struct piece {
@@ -120,7 +123,7 @@ static __always_inline void emit_object(const struct piece *write)
 static __always_inline void write_unbound(struct call *call, __u64 length, struct piece *piece)
 {
 	struct sluice_session session = session_of(call->ssl);
-	struct sluice_session_bytes none = {}, *bytes;
+	struct sluice_session_bytes none = {.since_ns = bpf_ktime_get_ns()}, *bytes;
 	__u32 tgid = session.tgid;
 
 	if (!bpf_map_lookup_elem(&tapped, &tgid)) // a library probed widely: no governed process
@@ -146,14 +149,14 @@ static __always_inline void adopt(struct sluice_flow *flow, __u64 ssl)
 
 	if (!bytes)
 		return;
-	if (!flow->written)
+	if (!flow->written && bytes->since_ns >= flow->born_ns)
 		flow->written = bytes->written;
 	bpf_map_delete_elem(&unbound, &session);
 }
 
 static __always_inline int enter_write(struct pt_regs *ctx, __u64 length, __u64 length_pointer)
 {
-	struct call *call = this_call();
+	struct call untracked = {}, *found = this_call(), *call = found ?: &untracked;
 	struct piece piece = {.ssl = PT_REGS_PARM1(ctx),
 			      .buffer = PT_REGS_PARM2(ctx),
 			      .length = length,
@@ -163,8 +166,6 @@ static __always_inline int enter_write(struct pt_regs *ctx, __u64 length, __u64 
 	struct sluice_flow *flow;
 	int learned;
 
-	if (!call)
-		return 0;
 	call->under_way = 0;
 	call->ssl = piece.ssl;
 	call->length_pointer = length_pointer;
@@ -181,6 +182,8 @@ static __always_inline int enter_write(struct pt_regs *ctx, __u64 length, __u64 
 	call->cookie = piece.cookie;
 	call->start = piece.offset = flow->written;
 	call->under_way = SLUICE_WRITE + 1;
+	if (!found) // no return will be seen: taken for written, rather than not seen at all
+		flow->written = flow->write_end;
 	emit_chunk(&piece);
 	return 0;
 }

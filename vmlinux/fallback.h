@@ -36,8 +36,17 @@ struct nsproxy {
 	struct net *net_ns;
 };
 
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct signal_struct {
+	atomic_t live;
+};
+
 struct task_struct {
 	struct nsproxy *nsproxy;
+	struct signal_struct *signal;
 };
 
 struct sock_common {

@@ -95,10 +95,11 @@ struct sluice_session {
 SLUICE_ASSERT_SIZE(struct sluice_session, 16);
 
 struct sluice_session_bytes {
+	__u64 since_ns; // of its first write: addresses are used again
 	__u64 written;
 	__u64 write_end;
 };
-SLUICE_ASSERT_SIZE(struct sluice_session_bytes, 16);
+SLUICE_ASSERT_SIZE(struct sluice_session_bytes, 24);
 
 enum sluice_event_type {
 	SLUICE_EVENT_HELLO = 1,  // struct sluice_hello
@@ -168,6 +169,7 @@ enum sluice_count {
 	SLUICE_COUNT_REFUSED_SEGMENTS,
 	SLUICE_COUNT_PROBE_HITS,
 	SLUICE_COUNT_EXPIRED_FLOWS,
+	SLUICE_COUNT_NOT_TLS, // connections to a governed port that do not begin with a ClientHello
 	SLUICE_COUNTS,
 };
 

@@ -39,6 +39,8 @@ enum {
 	// Shorter than the kernel's own SLUICE_HELLO_NS and SLUICE_UNDECIDED_NS.
 	HELLO_MS = 950,
 	UNDECIDED_MS = 190,
+	CONSUME_MS = 20,     // of events in one turn of the loop
+	PROBE_AGAIN_S = 5,   // at most so often, if a probed process writes unseen
 	STASH_BYTES = 65536, // plaintext kept for one session whose flow is not known yet
 };
 
@@ -79,6 +81,8 @@ struct flow {
 	const char *opaque_reason; // static; NULL: it is understood
 	bool is_held;              // the kernel keeps a segment of it, as far as the daemon knows
 	uint64_t held_ns;
+	bool is_replaced; // its socket was connected anew: the kernel's flow is the next one's
+	bool abort_failed;
 	uint64_t suspect_end; // where the kernel kept it a second ago although nothing of it waited
 	bool is_aborted;
 	bool has_twin; // an ACK waits in `twin` to be sent if the flow stays held
@@ -111,6 +115,7 @@ struct process {
 	uint32_t tgid;
 	enum process_state state;
 	int n_libraries;
+	uint64_t probed_ns; // when it was last looked at
 	LIST_HEAD(, flow) flows;
 	LIST_HEAD(, stash) stashes;
 	LIST_ENTRY(process) in_bucket;
@@ -132,7 +137,7 @@ struct daemon {
 	LIST_HEAD(, exchange) exchanges[EXCHANGE_BUCKETS];
 	size_t n_flows, n_processes;
 	uint64_t next_flow, next_exchange;
-	uint64_t n_seconds;
+	uint64_t n_seconds, consume_until_ns;
 
 	STAILQ_HEAD(, flow) twins; // flows with has_twin
 
@@ -154,6 +159,7 @@ void daemon_on_ring(evutil_socket_t fd, short what, void *daemon);
 // process.c
 struct process *process_get(struct daemon *d, uint32_t tgid, bool create);
 void process_probe(struct daemon *d, struct process *process);
+void process_probe_again(struct daemon *d, struct process *process);
 void process_gone(struct daemon *d, uint32_t tgid);
 void process_release_if_unused(struct daemon *d, struct process *process);
 void daemon_on_attached(evutil_socket_t fd, short what, void *daemon);

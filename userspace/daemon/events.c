@@ -1,4 +1,6 @@
 // The kernel's events, in the order in which they happened, each handed to the part it concerns.
+#include <errno.h>
+#include "base/clock.h"
 #include "daemon/daemon.h"
 
 static void on_chunk(struct daemon *d, const struct sluice_chunk *chunk)
@@ -12,6 +14,15 @@ static void on_chunk(struct daemon *d, const struct sluice_chunk *chunk)
 			flow_bind(d, flow, library_get(d->registry, chunk->library));
 		flow_take(d, flow, chunk);
 	}
+}
+
+// The event of its birth was lost.
+static void forget_unknown(struct daemon *d, uint64_t cookie)
+{
+	struct sluice_flow seen;
+
+	if (!kernel_read_flow(d->kernel, cookie, &seen))
+		kernel_forget_flow(d->kernel, cookie, seen.random);
 }
 
 int daemon_on_event(void *daemon, void *data, size_t bytes)
@@ -42,12 +53,15 @@ int daemon_on_event(void *daemon, void *data, size_t bytes)
 		flow = flow_find(d, event->cookie);
 		if (flow)
 			flow_end(d, flow);
+		else
+			forget_unknown(d, event->cookie);
 		break;
 	case SLUICE_EVENT_GONE:
 		process_gone(d, event->cookie);
 		break;
 	}
-	return 0;
+	// The rest comes at the next turn of the loop: the heartbeat must not wait for a flood.
+	return clock_now_ns() > d->consume_until_ns ? -EAGAIN : 0;
 }
 
 void daemon_on_ring(evutil_socket_t fd, short what, void *daemon)
@@ -55,6 +69,7 @@ void daemon_on_ring(evutil_socket_t fd, short what, void *daemon)
 	struct daemon *d = daemon;
 
 	(void)fd, (void)what;
+	d->consume_until_ns = clock_now_ns() + CONSUME_MS * NS_PER_MS;
 	kernel_consume(d->kernel);
 	daemon_govern(d);
 }

@@ -223,11 +223,13 @@ static struct exchange *first_unanswered(struct flow *flow)
 
 static void begin_response(struct daemon *d, struct exchange *exchange, const struct response *r)
 {
-	if (exchange->state == EXCHANGE_QUEUED) { // mode observe: it left all the same
+	if (exchange->state ==
+	    EXCHANGE_QUEUED) { // it left all the same: mode observe, or a late daemon
 		exchange_over(d, exchange, true);
 		d->n.observed_waits++;
 	}
 	exchange->state = EXCHANGE_RESPONDING;
+	flow_update_gate(d, exchange->flow, clock_now_ns());
 	if (exchange->in_governor && r->status != 429) // a 429 says more in its body
 		learn(d, exchange, r);
 }

@@ -128,8 +128,10 @@ void flow_begin(struct daemon *d, const struct sluice_hello *hello)
 	flow = flow_find(d, hello->event.cookie);
 	if (flow && !memcmp(flow->born.random, hello->flow.random, SLUICE_RANDOM_BYTES))
 		return; // its second ClientHello, after a HelloRetryRequest
-	if (flow)       // the socket was connected anew
+	if (flow) {     // the socket was connected anew
+		flow->is_replaced = true;
 		flow_free(d, flow);
+	}
 	flow = flow_new(d, hello);
 	if (!flow) { // nothing is known of it: do not keep what could never be released
 		log_warning("out of memory: a connection of process %u passes unseen",
@@ -159,8 +161,15 @@ void flow_begin(struct daemon *d, const struct sluice_hello *hello)
 // From now on its plaintext is read.
 void flow_bind(struct daemon *d, struct flow *flow, struct library *library)
 {
+	struct sluice_flow seen;
+
 	if (flow->is_bound || flow->opaque_reason)
 		return;
+	if (kernel_read_flow(d->kernel, flow->target.cookie, &seen) ||
+	    seen.flags & SLUICE_FLOW_EXPIRED) {
+		flow_set_opaque(d, flow, "the daemon was too late for it");
+		return;
+	}
 	flow->is_bound = true;
 	flow->library = library;
 	flow_set_timer(flow, 0);
@@ -241,7 +250,10 @@ void flow_free(struct daemon *d, struct flow *flow)
 		LIST_REMOVE(exchange, in_bucket);
 		free(exchange);
 	}
-	kernel_forget_flow(d->kernel, flow->target.cookie, flow->born.random);
+	if (flow->is_replaced)
+		kernel_forget_past(d->kernel, flow->target.cookie, flow->born.random);
+	else
+		kernel_forget_flow(d->kernel, flow->target.cookie, flow->born.random);
 	event_free(flow->timer);
 	if (flow->has_twin)
 		STAILQ_REMOVE(&d->twins, flow, flow, in_twins);

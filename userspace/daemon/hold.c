@@ -85,7 +85,8 @@ void flow_abort(struct daemon *d, struct flow *flow)
 	flow_set_timer(flow, 0);
 	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow)
 		exchange_over(d, exchange, exchange->state >= EXCHANGE_ADMITTED);
-	if (err && err != -ESRCH && err != -ENOENT) {
+	flow->abort_failed = err && err != -ESRCH && err != -ENOENT;
+	if (flow->abort_failed) {
 		d->n.aborts_failed++;
 		log_warning("cannot end the connection of process %u (%s): %s; its request is kept "
 			    "back all the same",
@@ -160,8 +161,10 @@ void flow_on_timer(evutil_socket_t fd, short what, void *arg)
 		exchange_submit_if_due(d, flow, true);
 	else if (flow->process->state == PROCESS_ATTACHING)
 		flow_set_opaque(d, flow, "its probes were not in place in time");
-	else if (flow->is_held)
+	else if (flow->is_held) {
 		flow_set_opaque(d, flow, "no probe saw its plaintext");
+		process_probe_again(d, flow->process);
+	}
 	daemon_govern(d);
 }
 
@@ -183,15 +186,25 @@ static bool is_forgotten(struct daemon *d, struct flow *flow)
 	return suspected == seen.write_end;
 }
 
+// Both must say so: sock_diag does not find a socket bound to a device, and a process may have
+// given its socket to another.
+static bool is_gone(struct flow *flow)
+{
+	CLEANUP_CLOSE int fd = target_borrow(&flow->target);
+
+	return fd == -ESRCH && target_is_gone(&flow->target);
+}
+
 static void tend(struct daemon *d, struct flow *flow, void *arg)
 {
 	(void)arg;
 	// The event of its end may have been lost: each flow is looked for now and then.
-	if (flow->number % LOOK_EVERY_S == d->n_seconds % LOOK_EVERY_S &&
-	    target_is_gone(&flow->target)) {
+	if (flow->number % LOOK_EVERY_S == d->n_seconds % LOOK_EVERY_S && is_gone(flow)) {
 		flow_end(d, flow);
 		return;
 	}
+	if (flow->abort_failed)
+		flow_abort(d, flow);
 	if (d->policy->mode != MODE_ENFORCE || flow->is_aborted || flow->opaque_reason)
 		return;
 	if (is_forgotten(d, flow))

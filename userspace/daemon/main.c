@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -199,6 +200,17 @@ static int add_events(struct daemon *d)
 	return err ?: add_timer(&d->second_timer, d, daemon_on_second, 1000);
 }
 
+// Sixteen for each process that is probed by itself.
+static void allow_many_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static struct event_base *new_base(void)
 {
 	struct event_config *config = event_config_new();
@@ -250,9 +262,8 @@ static int start(struct daemon *d, const struct options *o, struct api **ret_api
 	}
 	d->base = new_base();
 	d->governor = governor_new(d->policy, clock_now_ns());
-	if (!d->base || !d->governor)
-		return -ENOMEM;
-	err = library_registry_new(&d->registry);
+	err = d->base && d->governor ? 0 : -ENOMEM;
+	err = err ?: library_registry_new(&d->registry);
 	err = err ?: attacher_new(&d->attacher, d->kernel, d->registry);
 	err = err ?: add_events(d);
 	if (err) {
@@ -308,6 +319,7 @@ int main(int argc, char **argv)
 		return code;
 	the_daemon = &d;
 	signal(SIGPIPE, SIG_IGN);
+	allow_many_descriptors();
 	lock = state_lock(options.state_dir, &is_heir);
 	if (lock < 0)
 		return EXIT_FAILURE;

@@ -40,8 +40,21 @@ void process_probe(struct daemon *d, struct process *process)
 {
 	if (process->state != PROCESS_UNPROBED)
 		return;
+	process->probed_ns = clock_now_ns();
 	if (!attacher_attach(d->attacher, process->tgid))
 		process->state = PROCESS_ATTACHING;
+}
+
+// It writes what no probe sees: it may have loaded another library since.
+void process_probe_again(struct daemon *d, struct process *process)
+{
+	uint64_t now = clock_now_ns();
+
+	if (process->state == PROCESS_PROBED &&
+	    now - process->probed_ns > PROBE_AGAIN_S * NS_PER_S) {
+		process->probed_ns = now;
+		attacher_attach(d->attacher, process->tgid);
+	}
 }
 
 // It has ended, or become another program by exec: its probes go, and its number may come again.
@@ -85,7 +98,7 @@ static void on_result(struct daemon *d, const struct attach_result *result)
 {
 	struct process *process = process_get(d, result->tgid, false);
 
-	if (!process || process->state != PROCESS_ATTACHING) {
+	if (!process || process->state == PROCESS_UNPROBED) {
 		attacher_forget(d->attacher, result->tgid);
 		return;
 	}

@@ -123,6 +123,7 @@ static json *kernel_counts(struct daemon *d)
 	add_count(o, "twins", d->n.twins_sent);
 	add_count(o, "twins_failed", d->n.twins_failed);
 	add_count(o, "probe_hits", kernel_count(d->kernel, SLUICE_COUNT_PROBE_HITS));
+	add_count(o, "not_tls", kernel_count(d->kernel, SLUICE_COUNT_NOT_TLS));
 	return o;
 }
 

@@ -16,8 +16,14 @@ enum { WIDE_PROCESSES = 4 };           // so many new processes of one library �
 #define WIDE_WINDOW_NS (4 * NS_PER_S)  // … in so long: probe the library
 #define DETACH_AFTER_NS (2 * NS_PER_S) // detach when none was attached for so long …
 enum { MAX_DOOMED = 16 };              // … or so many processes are to be detached
-enum { WIDE_JOBS = 3 };                // or so many waiting for their probes at once
-#define QUIET_NS (30 * NS_PER_S)       // so long without one: probe the processes again
+enum {
+	WIDE_AT_ONCE = 16
+};                               // or so many probed one by one: each costs 16 descriptors and, at
+				 // every return from a probed function, a run for each other
+enum { WIDE_JOBS = 3 };          // or so many waiting for their probes at once
+#define QUIET_NS (30 * NS_PER_S) // so long without one: probe the processes again
+
+enum { JOIN_S = 10 };
 
 enum job_kind { JOB_ATTACH, JOB_FORGET, JOB_TIDY };
 
@@ -192,7 +198,8 @@ static bool is_busy(struct attacher *a, const struct library *library, uint64_t 
 	uint64_t *slot = &recent->at_ns[recent->n++ % WIDE_PROCESSES], oldest = *slot;
 
 	*slot = now_ns;
-	return (oldest && now_ns - oldest < WIDE_WINDOW_NS) ||
+	return __atomic_load_n(&library->n_processes, __ATOMIC_RELAXED) >= WIDE_AT_ONCE ||
+	       (oldest && now_ns - oldest < WIDE_WINDOW_NS) ||
 	       __atomic_load_n(&a->n_jobs, __ATOMIC_RELAXED) >= WIDE_JOBS;
 }
 
@@ -256,6 +263,10 @@ static int do_attach(struct attacher *a, uint32_t tgid)
 		err = mapped->library->is_wide ? 0 : add_tap(a, mapped, tgid);
 		n_probed += !err;
 	}
+	if (!n_probed) {
+		LIST_REMOVE(process, next);
+		free(process);
+	}
 	return n_probed ? n_probed : err;
 }
 
@@ -275,6 +286,17 @@ static void do_forget(struct attacher *a, uint32_t tgid)
 	}
 }
 
+static unsigned users_of(struct attacher *a, const struct library *library)
+{
+	struct tapped_process *process;
+	unsigned n = 0;
+
+	LIST_FOREACH (process, &a->processes, next)
+		for (int i = 0; i < process->n_libraries; i++)
+			n += process->libraries[i].library == library;
+	return n;
+}
+
 // Back from wide to single: the processes first, so that no call goes unseen between.
 static void do_tidy(struct attacher *a)
 {
@@ -285,7 +307,8 @@ static void do_tidy(struct attacher *a)
 		bool complete = true;
 
 		following = LIST_NEXT(tap, next);
-		if (tap->tgid || clock_now_ns() - newest_arrival(a, tap->library) < QUIET_NS)
+		if (tap->tgid || clock_now_ns() - newest_arrival(a, tap->library) < QUIET_NS ||
+		    users_of(a, tap->library) > WIDE_AT_ONCE / 2)
 			continue;
 		LIST_FOREACH (process, &a->processes, next)
 			for (int i = 0; i < process->n_libraries; i++)
@@ -500,6 +523,15 @@ static void destroy_taps(struct tap_list *taps)
 	}
 }
 
+static bool join(pthread_t thread)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += JOIN_S;
+	return !pthread_timedjoin_np(thread, NULL, &until);
+}
+
 void attacher_free(struct attacher *a)
 {
 	struct tapped_process *process;
@@ -512,10 +544,10 @@ void attacher_free(struct attacher *a)
 	a->stopping = true;
 	pthread_cond_broadcast(&a->changed);
 	pthread_mutex_unlock(&a->lock);
-	if (a->has_worker)
-		pthread_join(a->worker, NULL);
-	if (a->has_detacher)
-		pthread_join(a->detacher, NULL);
+	if ((a->has_worker && !join(a->worker)) || (a->has_detacher && !join(a->detacher))) {
+		log_warning("a file system does not answer: leaving the probes to the kernel");
+		return;
+	}
 	destroy_taps(&a->taps);
 	destroy_taps(&a->doomed);
 	while ((process = LIST_FIRST(&a->processes))) {

@@ -22,7 +22,8 @@ struct attach_result {
 };
 
 int attacher_new(struct attacher **ret, struct kernel *kernel, struct library_registry *registry);
-// Waits for both threads and destroys all links.
+// Waits for both threads, 10 s at most, and destroys all links. The process must end soon after:
+// a thread that a file system keeps is left behind with its links.
 void attacher_free(struct attacher *a);
 // Readable when results wait. Owned by the attacher.
 int attacher_fd(const struct attacher *a);

@@ -58,7 +58,8 @@ int elf_find_functions(int fd, const char *const *names, size_t n, uint64_t *ret
 	memset(ret_offsets, 0, n * sizeof(*ret_offsets));
 	if (elf_version(EV_CURRENT) == EV_NONE)
 		return -ENOSYS;
-	elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
+	// Not mapped: a file that is truncated while it is read would end the daemon by SIGBUS.
+	elf = elf_begin(fd, ELF_C_READ, NULL);
 	if (!elf)
 		return -ENOEXEC;
 	if (elf_kind(elf) != ELF_K_ELF)

@@ -46,6 +46,8 @@ int kernel_consume(struct kernel *k);                                  // events
 int kernel_set_gate(struct kernel *k, uint64_t cookie, enum sluice_gate_mode mode,
 		    uint64_t granted);
 int kernel_read_flow(struct kernel *k, uint64_t cookie, struct sluice_flow *ret);
+// Removes what the daemon and the random know of a flow, and leaves the flow itself.
+void kernel_forget_past(struct kernel *k, uint64_t cookie, const uint8_t *random);
 // Removes a flow from all maps: what is left of it passes.
 void kernel_forget_flow(struct kernel *k, uint64_t cookie, const uint8_t *random);
 int kernel_set_tapped(struct kernel *k, uint32_t tgid, bool tapped);

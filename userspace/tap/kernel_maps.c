@@ -18,51 +18,60 @@ const struct hook_place hook_places[HOOKS] = {
 	[HOOK_EGRESS] = {"cgroup_skb/egress", "sluice_gate", NULL, BPF_CGROUP_INET_EGRESS},
 };
 
-static int empty_map(int fd, size_t key_bytes)
+// Deletes what an earlier policy has entered.
+static int delete_older(int fd, size_t key_bytes, uint32_t generation)
 {
-	uint8_t key[SLUICE_HOST_BYTES];
+	uint8_t key[SLUICE_HOST_BYTES], following[SLUICE_HOST_BYTES];
+	bool more = !bpf_map_get_next_key(fd, NULL, key);
 
-	if (key_bytes > sizeof(key))
-		return -EINVAL;
-	while (!bpf_map_get_next_key(fd, NULL, key))
-		if (bpf_map_delete_elem(fd, key))
+	while (more) {
+		uint32_t entered = generation;
+
+		more = !bpf_map_get_next_key(fd, key, following);
+		bpf_map_lookup_elem(fd, key, &entered);
+		if (entered != generation && bpf_map_delete_elem(fd, key))
 			return -errno;
+		memcpy(key, following, key_bytes);
+	}
 	return 0;
 }
 
 static int enter_host(struct kernel *k, const char *host)
 {
-	const uint32_t one = 1;
 	char name[SLUICE_HOST_BYTES] = {};
 	uint8_t address[16] = {[10] = 0xff, [11] = 0xff};
 
 	if (inet_pton(AF_INET, host, address + 12) == 1 || inet_pton(AF_INET6, host, address) == 1)
-		return bpf_map_update_elem(bpf_map__fd(k->skel->maps.addresses), address, &one,
-					   BPF_ANY);
+		return bpf_map_update_elem(bpf_map__fd(k->skel->maps.addresses), address,
+					   &k->generation, BPF_ANY);
 	if (host[0] == '*')
 		host++;
 	if (strlen(host) >= sizeof(name))
 		return -ENAMETOOLONG;
 	strcpy(name, host);
-	return bpf_map_update_elem(bpf_map__fd(k->skel->maps.hosts), name, &one, BPF_ANY);
+	return bpf_map_update_elem(bpf_map__fd(k->skel->maps.hosts), name, &k->generation, BPF_ANY);
 }
 
+// The new hosts are entered before the old are deleted, so that none that stays is missed.
 int kernel_apply(struct kernel *k, const struct policy *policy)
 {
 	uint8_t ports[sizeof(k->skel->bss->governed_ports)] = {};
 	int err = 0;
 
-	for (size_t p = 0; p < policy->n_providers; p++)
-		for (size_t i = 0; i < policy->providers[p].n_ports; i++)
-			ports[policy->providers[p].ports[i] >> 3] |=
-				1 << (policy->providers[p].ports[i] & 7);
-	memcpy(k->skel->bss->governed_ports, ports, sizeof(ports));
-	err = empty_map(bpf_map__fd(k->skel->maps.hosts), SLUICE_HOST_BYTES);
-	if (!err)
-		err = empty_map(bpf_map__fd(k->skel->maps.addresses), 16);
-	for (size_t p = 0; p < policy->n_providers && !err; p++)
-		for (char **host = policy->providers[p].hosts; *host && !err; host++)
+	k->generation++;
+	for (size_t p = 0; p < policy->n_providers && !err; p++) {
+		const struct provider *provider = &policy->providers[p];
+
+		for (size_t i = 0; i < provider->n_ports; i++)
+			ports[provider->ports[i] >> 3] |= 1 << (provider->ports[i] & 7);
+		for (char **host = provider->hosts; *host && !err; host++)
 			err = enter_host(k, *host);
+	}
+	memcpy(k->skel->bss->governed_ports, ports, sizeof(ports));
+	err = err
+		      ?: delete_older(bpf_map__fd(k->skel->maps.hosts), SLUICE_HOST_BYTES,
+				      k->generation);
+	err = err ?: delete_older(bpf_map__fd(k->skel->maps.addresses), 16, k->generation);
 	k->skel->bss->shut_on_failure = policy->on_daemon_failure == FAILURE_CLOSED;
 	k->skel->bss->mode =
 		policy->mode == MODE_ENFORCE ? SLUICE_MODE_ENFORCE : SLUICE_MODE_OBSERVE;
@@ -165,11 +174,17 @@ int kernel_read_flow(struct kernel *k, uint64_t cookie, struct sluice_flow *ret)
 	return bpf_map_lookup_elem(bpf_map__fd(k->skel->maps.flows), &cookie, ret);
 }
 
-void kernel_forget_flow(struct kernel *k, uint64_t cookie, const uint8_t *random)
+void kernel_forget_past(struct kernel *k, uint64_t cookie, const uint8_t *random)
 {
 	bpf_map_delete_elem(bpf_map__fd(k->skel->maps.by_random), random);
-	bpf_map_delete_elem(bpf_map__fd(k->skel->maps.flows), &cookie);
 	bpf_map_delete_elem(bpf_map__fd(k->skel->maps.gates), &cookie);
+}
+
+// The flow first: without a gate, but still there, it would wait to be decided on.
+void kernel_forget_flow(struct kernel *k, uint64_t cookie, const uint8_t *random)
+{
+	bpf_map_delete_elem(bpf_map__fd(k->skel->maps.flows), &cookie);
+	kernel_forget_past(k, cookie, random);
 }
 
 int kernel_set_tapped(struct kernel *k, uint32_t tgid, bool tapped)

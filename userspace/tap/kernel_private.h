@@ -24,6 +24,7 @@ struct kernel {
 	struct ring_buffer *ring;
 	char *cgroup_mount;
 	int cgroup_fd;
+	uint32_t generation; // of the policy in the maps of hosts
 };
 
 #endif

@@ -20,8 +20,9 @@ struct file_id {
 	int64_t changed_ns;
 };
 
+// The attaching thread alone adds; others may read libraries[0..n) at any time, for `n` is raised
+// behind the pointer and nothing is ever taken out. So nobody waits for a slow file.
 struct library_registry {
-	pthread_mutex_t lock;
 	struct library *libraries[SLUICE_MAX_LIBRARIES];
 	size_t n;
 	struct file_id others[MAX_OTHERS];
@@ -33,7 +34,6 @@ int library_registry_new(struct library_registry **ret)
 	*ret = calloc(1, sizeof(**ret));
 	if (!*ret)
 		return -ENOMEM;
-	pthread_mutex_init(&(*ret)->lock, NULL);
 	return 0;
 }
 
@@ -43,7 +43,6 @@ void library_registry_free(struct library_registry *registry)
 		return;
 	for (size_t i = 0; i < registry->n; i++)
 		free(registry->libraries[i]);
-	pthread_mutex_destroy(&registry->lock);
 	free(registry);
 }
 
@@ -76,11 +75,14 @@ static struct library *known_library(const struct library_registry *registry,
 static struct library *look_into(struct library_registry *registry, const struct file_id *id,
 				 const char *openable, const char *shown)
 {
-	CLEANUP_CLOSE int fd = open(openable, O_RDONLY | O_CLOEXEC);
+	// A file that was exchanged for a FIFO must not make anybody wait.
+	CLEANUP_CLOSE int fd = open(openable, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	uint64_t offsets[PROBES];
 	struct library *library;
 
-	if (fd < 0 || elf_find_functions(fd, probe_functions, PROBES, offsets) <= 0 ||
+	if (fd < 0) // perhaps better luck next time
+		return NULL;
+	if (elf_find_functions(fd, probe_functions, PROBES, offsets) <= 0 ||
 	    !(offsets[PROBE_WRITE] || offsets[PROBE_WRITE_EX])) {
 		registry->others[registry->n_others++ % MAX_OTHERS] = *id;
 		return NULL;
@@ -99,7 +101,8 @@ static struct library *look_into(struct library_registry *registry, const struct
 	library->changed_ns = id->changed_ns;
 	snprintf(library->path, sizeof(library->path), "%s", shown);
 	memcpy(library->offsets, offsets, sizeof(offsets));
-	registry->libraries[registry->n++] = library;
+	registry->libraries[registry->n] = library;
+	__atomic_store_n(&registry->n, registry->n + 1, __ATOMIC_RELEASE);
 	return library;
 }
 
@@ -126,7 +129,6 @@ int library_find(struct library_registry *registry, uint32_t tgid, struct mapped
 	maps = fopen(path, "re");
 	if (!maps)
 		return -errno;
-	pthread_mutex_lock(&registry->lock);
 	while (n < max && fgets(line, sizeof(line), maps)) {
 		char range[64], mode[8], name[PATH_MAX] = "", *openable = out[n].path;
 		struct library *library;
@@ -138,7 +140,7 @@ int library_find(struct library_registry *registry, uint32_t tgid, struct mapped
 		    mode[2] != 'x' || name[0] != '/' || !strcmp(name, last))
 			continue;
 		strcpy(last, name);
-		if (openable_path(tgid, range, name, openable, &st))
+		if (openable_path(tgid, range, name, openable, &st) || !S_ISREG(st.st_mode))
 			continue;
 		id = (struct file_id){st.st_dev, st.st_ino,
 				      st.st_ctim.tv_sec * (int64_t)NS_PER_S + st.st_ctim.tv_nsec};
@@ -150,27 +152,15 @@ int library_find(struct library_registry *registry, uint32_t tgid, struct mapped
 		if (library && !seen)
 			out[n++].library = library;
 	}
-	pthread_mutex_unlock(&registry->lock);
 	return n;
 }
 
 struct library *library_get(struct library_registry *registry, uint32_t id)
 {
-	struct library *library = NULL;
-
-	pthread_mutex_lock(&registry->lock);
-	if (id < registry->n)
-		library = registry->libraries[id];
-	pthread_mutex_unlock(&registry->lock);
-	return library;
+	return id < library_count(registry) ? registry->libraries[id] : NULL;
 }
 
 size_t library_count(struct library_registry *registry)
 {
-	size_t n;
-
-	pthread_mutex_lock(&registry->lock);
-	n = registry->n;
-	pthread_mutex_unlock(&registry->lock);
-	return n;
+	return __atomic_load_n(&registry->n, __ATOMIC_ACQUIRE);
 }

@@ -5,7 +5,6 @@
 #define SLUICE_TAP_LIBRARY_H
 
 #include <limits.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,11 +37,11 @@ struct mapped_library {
 	char path[PATH_MAX];
 };
 // Finds the TLS libraries of a process. Returns how many were filled, or -errno.
-// Thread-safe; files without TLS functions are remembered too, so a further process costs one
-// read of its maps.
+// For one thread only. Files without TLS functions are remembered too, so a further process costs
+// one read of its maps.
 int library_find(struct library_registry *registry, uint32_t tgid, struct mapped_library *out,
 		 size_t max);
-// The library of that id, or NULL.
+// The library of that id, or NULL. Any thread; so for the count.
 struct library *library_get(struct library_registry *registry, uint32_t id);
 size_t library_count(struct library_registry *registry);
 

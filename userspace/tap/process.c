@@ -4,6 +4,8 @@
 #include <string.h>
 #include "base/cleanup.h"
 
+enum { MAX_USERS = 256 };
+
 static void read_cgroup(uint32_t tgid, char *ret, size_t bytes)
 {
 	CLEANUP_FCLOSE FILE *file = NULL;
@@ -19,14 +21,33 @@ static void read_cgroup(uint32_t tgid, char *ret, size_t bytes)
 		}
 }
 
-void identity_read(struct identity *ret, uint32_t tgid, uint32_t uid)
+// The user database may be a slow server's, and one process may open a thousand connections: each
+// user is asked for once.
+static const char *user_name(uint32_t uid)
 {
+	static struct {
+		uint32_t uid;
+		char name[64];
+	} known[MAX_USERS];
+	static unsigned n;
 	struct passwd entry, *found = NULL;
 	char strings[1024];
+	unsigned slot;
 
-	read_cgroup(tgid, ret->cgroup, sizeof(ret->cgroup));
+	for (unsigned i = 0; i < n && i < MAX_USERS; i++)
+		if (known[i].uid == uid)
+			return known[i].name;
+	slot = n++ % MAX_USERS;
+	known[slot].uid = uid;
 	if (getpwuid_r(uid, &entry, strings, sizeof(strings), &found) || !found)
-		snprintf(ret->user, sizeof(ret->user), "%u", uid);
+		snprintf(known[slot].name, sizeof(known[slot].name), "%u", uid);
 	else
-		snprintf(ret->user, sizeof(ret->user), "%s", found->pw_name);
+		snprintf(known[slot].name, sizeof(known[slot].name), "%s", found->pw_name);
+	return known[slot].name;
+}
+
+void identity_read(struct identity *ret, uint32_t tgid, uint32_t uid)
+{
+	read_cgroup(tgid, ret->cgroup, sizeof(ret->cgroup));
+	snprintf(ret->user, sizeof(ret->user), "%s", user_name(uid));
 }
