@@ -67,7 +67,7 @@ $(B)/sluice.skel.h: $(B)/sluice.bpf.o
 # Unit tests are linked with everything that needs no kernel.
 $(B)/tests/%: tests/unit/%.c $(call objects,$(PURE_SOURCES))
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Itests/unit -MMD -MP -MF $@.d -o $@ $(filter %.c %.o,$^) $(LDFLAGS) $(TEST_LIBS)
+	$(CC) $(ALL_CFLAGS) -Itests/unit -MMD -MP -MF $@.d -o $@ $< $(filter %.o,$^) $(LDFLAGS) $(TEST_LIBS)
 
 check-unit: $(UNIT_TESTS) $(B)/sluice ## unit tests (cmocka); no root needed
 	@set -e; for t in $(UNIT_TESTS); do SLUICE_BIN=$(B)/sluice ./$$t; done

@@ -66,6 +66,25 @@ static void learn_tokens(struct governor *g, uint64_t id, double limit, double r
 	governor_learn(g, id, &outcome, now);
 }
 
+static void a_request_that_turns_out_dearer_is_charged_in_full(void **state)
+{
+	(void)state;
+	struct limit limits[] = {{.name = "l", .tpm = MINUTES(6000)}};
+	struct policy policy = policy_of(limits, 1);
+	struct governor *g = governor_new(&policy, 0);
+
+	assert_int_equal(submit(g, 1, "m", 1000, 0), VERDICT_ADMITTED);
+	governor_amend(g, 1, 7000, 0);
+	assert_int_equal(tokens_left(g, 0), -1000);
+	governor_amend(g, 1, 2000, 0);
+	assert_int_equal(tokens_left(g, 0), 4000);
+	learn_tokens(g, 1, 6000, 4000, 0); // the provider charged just that
+	assert_int_equal(tokens_left(g, 0), 4000);
+	governor_refund(g, 1, 0);
+	assert_int_equal(tokens_left(g, 0), 6000);
+	governor_free(g);
+}
+
 static void what_others_used_is_taken_off_once(void **state)
 {
 	(void)state;
@@ -200,6 +219,7 @@ static void late_headers_cost_no_throughput(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_request_that_turns_out_dearer_is_charged_in_full),
 		cmocka_unit_test(what_others_used_is_taken_off_once),
 		cmocka_unit_test(a_team_s_limit_does_not_learn_what_all_use),
 		cmocka_unit_test(a_limit_over_many_models_learns_what_one_has_used),

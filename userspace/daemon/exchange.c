@@ -61,12 +61,35 @@ static void begin_exchange(struct daemon *d, struct flow *flow)
 	flow->n_requests++;
 }
 
+static struct cost cost_of(const struct exchange *exchange)
+{
+	const struct request *r = &exchange->request;
+	uint64_t whole = 0;
+
+	if (r->end != REQUEST_UNKNOWN_LENGTH && r->body_begin)
+		whole = r->end - r->body_begin;
+	return cost_of_request(r, whole > r->body_bytes ? whole - r->body_bytes : 0);
+}
+
+// It was decided on before all of it was known.
+static void amend_cost(struct daemon *d, struct exchange *exchange)
+{
+	struct cost cost = cost_of(exchange);
+
+	if (!exchange->in_governor || cost.tokens == exchange->cost.tokens)
+		return;
+	governor_amend(d->governor, exchange->id, cost.tokens, clock_now_ns());
+	exchange->cost = cost;
+	exchange->flow->last_cost = cost.tokens;
+}
+
 static void admit(struct daemon *d, struct exchange *exchange)
 {
 	struct flow *flow = exchange->flow;
 
 	exchange->state = EXCHANGE_ADMITTED;
 	exchange->decided_ns = clock_now_ns();
+	amend_cost(d, exchange);
 	exchange->response_complete = flow->responses_unknown;
 	flow->queued_ns += exchange->decided_ns - exchange->submitted_ns;
 	d->n.admitted++;
@@ -96,7 +119,6 @@ static void submit(struct daemon *d, struct exchange *exchange)
 {
 	const struct request *r = &exchange->request;
 	struct flow *flow = exchange->flow;
-	uint64_t seen = r->body_bytes, whole = 0;
 	const char *policy = NULL;
 	enum verdict verdict;
 	struct ask ask = {
@@ -112,9 +134,7 @@ static void submit(struct daemon *d, struct exchange *exchange)
 		.requests = 1,
 	};
 
-	if (r->end != REQUEST_UNKNOWN_LENGTH && r->body_begin)
-		whole = r->end - r->body_begin;
-	exchange->cost = cost_of_request(r, whole > seen ? whole - seen : 0);
+	exchange->cost = cost_of(exchange);
 	exchange->submitted_ns = clock_now_ns();
 	exchange->state = EXCHANGE_QUEUED;
 	ask.tokens = exchange->cost.tokens;
@@ -184,8 +204,10 @@ void exchange_on_request(void *owner, enum request_event event, const struct req
 	} else if (event == REQUEST_COMPLETE) {
 		flow->reading->request_complete = true;
 		flow_set_timer(flow, 0);
-		if (flow->reading->state >= EXCHANGE_ADMITTED)
+		if (flow->reading->state >= EXCHANGE_ADMITTED) {
+			amend_cost(d, flow->reading);
 			flow_update_gate(d, flow, clock_now_ns()); // its end is known now
+		}
 		flow->reading = NULL;
 	}
 }

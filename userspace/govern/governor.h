@@ -58,6 +58,10 @@ void governor_withdraw(struct governor *g, uint64_t id, uint64_t now_ns);
 // (bucket.h), and forget it.
 void governor_refund(struct governor *g, uint64_t id, uint64_t now_ns);
 
+// An admitted request turns out to cost `tokens`: it was decided on before all of it was known.
+// Draws the difference, into debt if need be, or gives it back.
+void governor_amend(struct governor *g, uint64_t id, double tokens, uint64_t now_ns);
+
 // What the provider said of an admitted request, when its response's headers have been read.
 // limit_*, remaining_*: < 0 if unknown. Levels are only ever lowered towards `remaining`, brought
 // up to date by what has been filled and drawn since the request left: headers may come seconds

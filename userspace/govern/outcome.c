@@ -1,5 +1,5 @@
-// What becomes of an admitted request: it never left (refund), the provider has said what remains
-// (learn), it is over (settle).
+// What becomes of an admitted request: it never left (refund), it costs something else (amend), the
+// provider has said what remains (learn), it is over (settle).
 //
 // Correcting towards the provider. A response's headers tell what remained when the request was
 // charged, but may be read seconds later, when both buckets have filled and more has been drawn.
@@ -50,6 +50,28 @@ void governor_settle(struct governor *g, uint64_t id, uint64_t now_ns)
 		ticket_free(g, t);
 	else
 		governor_withdraw(g, id, now_ns);
+}
+
+void governor_amend(struct governor *g, uint64_t id, double tokens, uint64_t now_ns)
+{
+	struct ticket *t = find_admitted(g, id);
+
+	for (size_t i = 0; t && i < t->n_draws; i++) {
+		struct draw *draw = &t->draws[i];
+		struct limiter *l = draw->limiter;
+		double more = tokens - draw->amount;
+
+		if (l->resource != RESOURCE_TOKENS)
+			continue;
+		if (more > 0)
+			bucket_draw(&l->bucket, more, now_ns);
+		else
+			bucket_refund(&l->bucket, -more, t->admitted_ns, now_ns);
+		draw->amount = tokens;
+		draw->drawn_after += more;
+		l->drawn += more;
+	}
+	g->due_is_known = false;
 }
 
 static uint64_t after(uint64_t now_ns, uint64_t wait_ns)
