@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "tap/elf_symbols.h"
+#include "tap/inner_call.h"
 
 // Files known to have no TLS functions. A ring: forgetting one costs another look.
 enum { MAX_OTHERS = 4096 };
@@ -71,6 +72,17 @@ static struct library *known_library(const struct library_registry *registry,
 	return NULL;
 }
 
+// One probe for both functions of a pair, where the library shows that one is behind them.
+static void join_pair(int fd, uint64_t *offsets, enum probe plain, enum probe ex)
+{
+	uint64_t inner = inner_call_find(fd, offsets[plain], offsets[ex]);
+
+	if (!inner)
+		return;
+	offsets[plain] = 0;
+	offsets[ex] = inner; // takes the arguments of the _ex form
+}
+
 // Opens the file and looks for the functions. NULL: it has none.
 static struct library *look_into(struct library_registry *registry, const struct file_id *id,
 				 const char *openable, const char *shown)
@@ -92,6 +104,8 @@ static struct library *look_into(struct library_registry *registry, const struct
 			    SLUICE_MAX_LIBRARIES, shown);
 		return NULL;
 	}
+	join_pair(fd, offsets, PROBE_WRITE, PROBE_WRITE_EX);
+	join_pair(fd, offsets, PROBE_READ, PROBE_READ_EX);
 	library = calloc(1, sizeof(*library));
 	if (!library)
 		return NULL;

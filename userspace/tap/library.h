@@ -20,7 +20,7 @@ struct library {
 	ino_t inode;
 	int64_t changed_ns;       // ctime: an upgraded file is another library
 	char path[PATH_MAX];      // as its processes see it
-	uint64_t offsets[PROBES]; // in the file; 0: it lacks the function
+	uint64_t offsets[PROBES]; // where to probe, in the file; 0: not at all
 	struct sluice_library layout;
 	unsigned n_processes; // probed one by one
 	bool is_wide;         // probed once for all processes
