@@ -9,8 +9,10 @@ const WARM_UP = 20;
 const names = ['url', 'ca', 'model', 'requests'];
 const { values } = parseArgs({ options:
 	Object.fromEntries(names.map((name) => [name, { type: 'string' }])) });
+const loopback = (name, options, found) => options.all ?
+	found(null, [{ address: '127.0.0.1', family: 4 }]) : found(null, '127.0.0.1', 4);
 const agent = new https.Agent({
-	keepAlive: true, maxSockets: 1, ca: fs.readFileSync(values.ca) });
+	keepAlive: true, maxSockets: 1, ca: fs.readFileSync(values.ca), lookup: loopback });
 const body = JSON.stringify({
 	model: values.model, messages: [{ role: 'user', content: 'Hello' }], max_tokens: 1 });
 const headers = {

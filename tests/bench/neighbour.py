@@ -13,6 +13,8 @@ import time
 
 import requests
 
+from loopback import put_names_on_loopback
+
 ROUNDS, WRITES = 9, 2000
 
 
@@ -50,6 +52,7 @@ def main():
     for name in ("governed", "ca", "cert", "key"):
         parser.add_argument(f"--{name}", required=True)
     options = parser.parse_args()
+    put_names_on_loopback()
     connection = MemoryConnection(options.ca, options.cert, options.key)
     before = measure(connection)
     session = requests.Session()
