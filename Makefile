@@ -28,7 +28,7 @@ objects = $(patsubst %.c,$(B)/%.o,$(1))
 
 LIBS := -lbpf -lelf -lz -levent -levent_pthreads -ljson-c -lyaml -lhttp_parser -lcrypto -lsystemd -lpthread -lm
 CLI_LIBS := -levent -ljson-c -lyaml -lncursesw -ltinfo -lm
-TEST_LIBS := -lcmocka -levent -ljson-c -lyaml -lhttp_parser -lcrypto -lpthread -lm
+TEST_LIBS := -lcmocka -lelf -levent -ljson-c -lyaml -lhttp_parser -lcrypto -lpthread -lm
 
 all: $(B)/sluiced $(B)/sluice ## build the daemon and the command
 
