@@ -1,0 +1,13 @@
+// Node's own fetch (undici). Its authorities come from NODE_EXTRA_CA_CERTS.
+
+import { follow, headers, plan } from './plan.mjs';
+
+await follow(async (item, sending) => {
+	const body = JSON.stringify(item.body);
+	sending(body);
+	const answer = await fetch(plan.base + item.path, {
+		method: item.method, body,
+		headers: { ...headers(item), 'Content-Type': 'application/json' },
+	});
+	return { status: answer.status, text: await answer.text() };
+});

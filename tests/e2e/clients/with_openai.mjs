@@ -1,0 +1,24 @@
+// The official Node client. A request whose body says stream is read event by event. Option of the
+// plan: retries (0), how often the client may try again.
+
+import OpenAI from 'openai';
+import { follow, headers, plan } from './plan.mjs';
+
+await follow(async (item, sending) => {
+	const client = new OpenAI({
+		apiKey: plan.key, baseURL: `${plan.base}/v1`, maxRetries: plan.options.retries ?? 0,
+		fetch(url, options) {
+			sending(options.body);
+			return fetch(url, options);
+		},
+	});
+	const options = { headers: { 'X-Test-Id': headers(item)['X-Test-Id'] } };
+	const { data, response } =
+		await client.chat.completions.create(item.body, options).withResponse();
+	if (!item.body.stream)
+		return { status: response.status, usage: data.usage };
+	let usage = null;
+	for await (const event of data)
+		usage = event.usage ?? usage;
+	return { status: response.status, usage };
+});

@@ -1,0 +1,69 @@
+"""Fixtures of the end-to-end tests. Run as root, from anywhere, after `make`:
+
+    python3 -m pytest -q tests/e2e
+
+The figures that tests measure are printed; -rA shows them.
+"""
+import fcntl
+import os
+import subprocess
+
+import pytest
+
+from harness import BUILD, HERE, Cgroup, Openai, Sluiced
+
+
+def pytest_sessionstart():
+    if os.geteuid() != 0:
+        pytest.exit("the end-to-end tests load programs into the kernel: run them as root", 2)
+    for name in ("sluiced", "sluice"):
+        if not (BUILD / name).exists():
+            pytest.exit(f"{BUILD / name} is missing: run make first", 2)
+
+
+@pytest.fixture
+def openai():
+    with Openai() as server:
+        yield server
+
+
+@pytest.fixture
+def cgroup():
+    """cgroup(name): a new cgroup, removed after the test together with what runs in it."""
+    made = []
+
+    def make(name):
+        made.append(Cgroup(name))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.remove()
+
+
+@pytest.fixture
+def sluiced():
+    """sluiced(policy): a daemon, stopped after the test, and then nothing of it may be left."""
+    running = []
+
+    def run(text, **options):
+        running.append(Sluiced(text, **options))
+        return running[-1]
+
+    yield run
+    try:
+        for one in running:
+            if one.process and one.process.poll() is None:
+                one.stop()
+    finally:
+        for one in running:
+            one.discard()
+
+
+@pytest.fixture(scope="session")
+def node_modules():
+    """The npm package openai, in the version of package-lock.json."""
+    with open(HERE / "package.json", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (HERE / "node_modules/openai/package.json").exists():
+            subprocess.run(["npm", "ci"], cwd=HERE, check=True, timeout=300)
