@@ -10,7 +10,7 @@
 #include "emit.bpf.h"
 #include "handshake.bpf.h"
 
-enum { KEEP = 0, PASS = 1 };
+enum { KEEP = 0, PASS = 1, JUDGE = 2 };
 
 static __always_inline int daemon_is_dead(void)
 {
@@ -106,7 +106,8 @@ static __always_inline int emit_hello(__u64 cookie, const struct sluice_flow *fl
 	return 0;
 }
 
-// The first data segment of a connection. Decides whether the flow is one of ours at all.
+// The first data segment of a connection: JUDGE it if the flow is one of ours, which the daemon is
+// told.
 static __always_inline int first_segment(struct __sk_buff *skb, __u64 cookie,
 					 struct sluice_flow *flow, const struct packet *p)
 {
@@ -129,7 +130,7 @@ static __always_inline int first_segment(struct __sk_buff *skb, __u64 cookie,
 	}
 	if (bpf_map_update_elem(&by_random, flow->random, &cookie, BPF_ANY))
 		count_lost(SLUICE_LOST_FLOWS_FULL);
-	must_wait = mode == SLUICE_MODE_ENFORCE && !bpf_map_lookup_elem(&tapped, &tgid);
+	must_wait = mode != SLUICE_MODE_OFF && !bpf_map_lookup_elem(&tapped, &tgid);
 	flow->flags |= SLUICE_FLOW_HELLO;
 	flow->family = p->family;
 	flow->handshake_end =
@@ -139,19 +140,45 @@ static __always_inline int first_segment(struct __sk_buff *skb, __u64 cookie,
 		let_expire(flow);
 		return PASS;
 	}
-	return must_wait ? wait_for_daemon(flow, SLUICE_HELLO_NS) : PASS;
+	return JUDGE;
 }
 
-// A flow that the daemon has not entered into `gates` yet.
-static __always_inline int undecided(struct sluice_flow *flow, const struct packet *p)
+// Whether the probes of its process are in place, or need not be waited for.
+static __always_inline int may_say_hello(struct sluice_flow *flow)
 {
 	__u32 tgid = flow->tgid;
 
-	if (seq_before(p->seq, flow->handshake_end)) // the ClientHello, or the rest of one
-		return bpf_map_lookup_elem(&tapped, &tgid) ? PASS
-							   : wait_for_daemon(flow, SLUICE_HELLO_NS);
-	// Its plaintext was seen: the daemon will decide on the request, unless the event was lost.
-	// If not, no probe told whose data this is.
+	if (bpf_map_lookup_elem(&tapped, &tgid))
+		return PASS;
+	return wait_for_daemon(flow, SLUICE_HELLO_NS);
+}
+
+static __always_inline int is_open(const struct sluice_gate *gate, const struct sluice_flow *flow)
+{
+	return gate && (gate->mode == SLUICE_GATE_OPAQUE ||
+			(gate->granted && flow->write_end <= gate->granted));
+}
+
+// New data of a governed flow.
+static __always_inline int decide_on_data(struct __sk_buff *skb, __u64 cookie,
+					  struct sluice_flow *flow, const struct packet *p)
+{
+	const struct sluice_gate *gate = bpf_map_lookup_elem(&gates, &cookie);
+	int short_record = !!(flow->flags & SLUICE_FLOW_SHORT_PASSED);
+	__u32 end;
+
+	if (is_open(gate, flow))
+		return PASS;
+	if (is_handshake_only(skb, p, &short_record, &end)) {
+		if (short_record)
+			flow->flags |= SLUICE_FLOW_SHORT_PASSED;
+		flow->handshake_end = end;
+		return PASS;
+	}
+	if (gate)
+		return KEEP;
+	// The daemon has not entered it yet. If its plaintext was seen, it will decide on the
+	// request, unless the event was lost. If not, no probe told whose data this is.
 	return wait_for_daemon(flow,
 			       flow->write_end ? SLUICE_HEARTBEAT_STALE_NS : SLUICE_UNDECIDED_NS);
 }
@@ -159,32 +186,21 @@ static __always_inline int undecided(struct sluice_flow *flow, const struct pack
 static __always_inline int decide(struct __sk_buff *skb, __u64 cookie, struct sluice_flow *flow,
 				  const struct packet *p)
 {
-	int short_record = !!(flow->flags & SLUICE_FLOW_SHORT_PASSED);
-	const struct sluice_gate *gate;
-	__u32 end;
-
 	if ((flow->flags & SLUICE_FLOW_SENT) && seq_before(p->seq, flow->wire_end))
 		return PASS; // retransmission
-	if (!(flow->flags & SLUICE_FLOW_HELLO))
-		return first_segment(skb, cookie, flow, p);
-	if (mode != SLUICE_MODE_ENFORCE || (daemon_is_dead() && !shut_on_failure))
-		return PASS;
-	if (flow->flags &
-	    SLUICE_FLOW_EXPIRED) // its past is unknown, whatever the daemon thinks by now
-		return PASS;
-	gate = bpf_map_lookup_elem(&gates, &cookie);
-	if (gate && (gate->mode == SLUICE_GATE_OPAQUE ||
-		     (gate->granted && flow->write_end <= gate->granted)))
-		return PASS;
-	if (!seq_before(p->seq, flow->handshake_end)) {
-		if (!is_handshake_only(skb, p, &short_record, &end))
-			return gate ? KEEP : undecided(flow, p);
-		if (short_record)
-			flow->flags |= SLUICE_FLOW_SHORT_PASSED;
-		flow->handshake_end = end;
-		return PASS;
+	if (!(flow->flags & SLUICE_FLOW_HELLO)) {
+		int verdict = first_segment(skb, cookie, flow, p);
+
+		if (verdict != JUDGE)
+			return verdict;
 	}
-	return gate ? PASS : undecided(flow, p);
+	// An expired flow's past is unknown, whatever the daemon thinks by now.
+	if (mode == SLUICE_MODE_OFF || flow->flags & SLUICE_FLOW_EXPIRED ||
+	    (daemon_is_dead() && !shut_on_failure))
+		return PASS;
+	if (seq_before(p->seq, flow->handshake_end)) // the ClientHello, or the rest of one
+		return may_say_hello(flow);
+	return mode == SLUICE_MODE_ENFORCE ? decide_on_data(skb, cookie, flow, p) : PASS;
 }
 
 static __always_inline void note_passed(struct sluice_flow *flow, const struct packet *p)

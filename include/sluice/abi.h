@@ -174,6 +174,10 @@ enum sluice_count {
 };
 
 // What the daemon tells the kernel programs, and they it, through the object's global data.
-enum sluice_mode { SLUICE_MODE_OBSERVE = 0, SLUICE_MODE_ENFORCE = 1 };
+enum sluice_mode {
+	SLUICE_MODE_OFF = 0,     // everything passes: the daemon is starting or stopping
+	SLUICE_MODE_OBSERVE = 1, // only ClientHellos wait, until their process is probed
+	SLUICE_MODE_ENFORCE = 2,
+};
 
 #endif

@@ -236,9 +236,8 @@ static void release(struct daemon *d, struct flow *flow, void *arg)
 		flow_push(d, flow);
 }
 
-// Before the daemon stops: from now on the kernel keeps nothing, and what it kept is sent.
+// When the kernel keeps nothing any more: what it has kept is sent.
 void daemon_release_all(struct daemon *d)
 {
-	kernel_stop_holding(d->kernel);
 	flow_each(d, release, NULL);
 }

@@ -297,6 +297,7 @@ static void stop(struct daemon *d, struct api *api)
 	if (api)
 		api_close(api);
 	if (d->kernel && d->governor) {
+		kernel_stop_holding(d->kernel);
 		daemon_release_all(d);
 		flow_each(d, free_flow, NULL);
 	}

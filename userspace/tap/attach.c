@@ -15,7 +15,7 @@
 enum { WIDE_PROCESSES = 4 };           // so many new processes of one library …
 #define WIDE_WINDOW_NS (4 * NS_PER_S)  // … in so long: probe the library
 #define DETACH_AFTER_NS (2 * NS_PER_S) // detach when none was attached for so long …
-enum { MAX_DOOMED = 4 };              // … or so many processes are to be detached
+enum { MAX_DOOMED = 4 };               // … or so many processes are to be detached
 enum {
 	WIDE_AT_ONCE = 16
 };                               // or so many probed one by one: each costs 16 descriptors and, at

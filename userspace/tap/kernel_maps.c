@@ -80,7 +80,7 @@ int kernel_apply(struct kernel *k, const struct policy *policy)
 
 void kernel_stop_holding(struct kernel *k)
 {
-	k->skel->bss->mode = SLUICE_MODE_OBSERVE;
+	k->skel->bss->mode = SLUICE_MODE_OFF;
 }
 
 void kernel_heartbeat(struct kernel *k, uint64_t now_ns)
@@ -131,7 +131,8 @@ bool kernel_is_enforcing(struct kernel *k, uint64_t now_ns, const char **ret_why
 
 	*ret_why = NULL;
 	if (k->skel->bss->mode != SLUICE_MODE_ENFORCE)
-		*ret_why = "mode is observe";
+		*ret_why = k->skel->bss->mode == SLUICE_MODE_OFF ? "starting or stopping"
+								 : "mode is observe";
 	else if (!is_attached(k, HOOK_EGRESS))
 		*ret_why = "the gate is not attached to the cgroup root";
 	else if (!is_attached(k, HOOK_CONNECT4) || !is_attached(k, HOOK_CONNECT6))
