@@ -13,7 +13,7 @@ import signal
 import statistics
 import subprocess
 import sys
-import time
+from contextlib import ExitStack, contextmanager
 
 from rig import CLIENTS, HERE, KEY, METERED_COST, METERED_TPM, PYTHON, SITUATIONS, Rig, certificate, load, run
 from harness import BUILD, HOST, wait_for
@@ -77,11 +77,19 @@ def measure_hits(rig):
                     (many[client]["n_sent"] - few[client]["n_sent"]) for client in CLIENTS}
 
 
+def compile_c(folder, name):
+    """A program of this folder, from NAME.c, and NAME.bpf.o from NAME.bpf.c if there is one."""
+    if (kernel_side := HERE / f"{name}.bpf.c").exists():
+        arch = {"x86_64": "x86", "aarch64": "arm64"}[os.uname().machine]
+        run([os.environ.get("CLANG", "clang"), "-O2", "-g", "-Wall", "-target", "bpf", f"-D__TARGET_ARCH_{arch}",
+             f"-I{HERE.parents[1] / 'vmlinux'}", "-c", kernel_side, "-o", folder / f"{name}.bpf.o"])
+    run([os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-o", folder / name,
+         HERE / f"{name}.c", "-lbpf"])
+    return folder / name
+
+
 def measure_trap(folder):
-    program = folder / "trap"
-    run([os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-o", program,
-         HERE / "trap.c", "-lbpf"])
-    return json.loads(run([program]))
+    return json.loads(run([compile_c(folder, "trap")]))
 
 
 def measure_neighbour(rig):
@@ -105,29 +113,43 @@ def measure_first_byte(rig):
 
 
 def measure_release(rig):
-    """Flows that wait for a bucket to fill, which lets a request go each 10 ms."""
+    """Flows that wait for a bucket to fill, which lets a request go each 10 ms. The bucket is used up
+    first, and a dear request stands in front until all the flows wait behind it."""
     run(rig.curl("governed", model=load.MODEL, max_tokens=METERED_TPM - 2 * METERED_COST))
-    rig.openai.log_begin = rig.openai.log_path.stat().st_size
     options = {"base": f"https://{HOST}:{rig.openai.port}", "ca": rig.openai.ca, "key": KEY, "team": "bench",
                "workers": FLOWS, "bucket": METERED_TPM, "fill": METERED_TPM / 60, "seconds": FLOW_SECONDS,
                "sizes": METERED_COST}
-    client = subprocess.Popen(["node", HERE.parent / "e2e/load.mjs",
-                               *(str(word) for name, value in options.items() for word in (f"--{name}", value))],
-                              stdout=subprocess.DEVNULL)
-    try:
-        wait_for(lambda: sum(flow["state"] == "queued" for flow in rig.sluiced.flows()) >= FLOWS - 5, 15,
-                 f"{FLOWS} flows wait")
-        client.wait(FLOW_SECONDS + 30)
-    finally:
-        client.kill()
-        client.wait(10)
-    log = rig.openai.log()
+    words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
+    wire = compile_c(rig.openai.folder, "wire")
+    with ExitStack() as stack:
+        front = stack.enter_context(running(rig.curl("governed", model=load.MODEL, max_tokens=METERED_TPM // 30)))
+        wait_for(rig.sluiced.queue, 10, "the dear request waits")
+        flows = stack.enter_context(running(["node", HERE.parent / "e2e/load.mjs", *words]))
+        wait_for(lambda: len(rig.sluiced.queue()) > FLOWS, 10, f"{FLOWS} flows wait")
+        front.wait(10)
+        tracer = stack.enter_context(running([wire, f"{wire}.bpf.o", rig.sluiced.process.pid, rig.openai.port],
+                                             stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        assert tracer.stdout.readline() == b"ready\n", "the tracer did not start"
+        flows.wait(FLOW_SECONDS + 10)
+        taken_ns = json.loads(tracer.communicate(timeout=10)[0])
+    log = [row for row in rig.openai.log() if row["model"] == load.MODEL]
     assert len(log) > 50 * FLOW_SECONDS and all(row["status"] == 200 for row in log), "the server refused some"
     # The bucket fills evenly, so their due times are a grid; it begins where nobody was early.
     step = METERED_COST / (METERED_TPM / 60)
-    late = [row["t"] - i * step for i, row in enumerate(log[5:-FLOWS])]
-    return {"decision_to_wire_us": rig.sluiced.status()["decision_us"],
+    late = [row["t"] - i * step for i, row in enumerate(log[2:-FLOWS])]
+    return {"decision_to_wire_us": quantiles(taken_ns, scale=1e-3),
+            "decision_to_return_us": rig.sluiced.status()["decision_us"],
             "due_to_server_us": quantiles([t - min(late) for t in late])}
+
+
+@contextmanager
+def running(argv, stdout=subprocess.DEVNULL, **popen):
+    process = subprocess.Popen([str(word) for word in argv], stdout=stdout, **popen)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
 
 
 def memory_mb(rig):
@@ -181,10 +203,13 @@ def print_table(result):
 
 def print_rest(result):
     release, trap, neighbour = result["release"], result["trap"], result["neighbour"]
-    wire, due, first = release["decision_to_wire_us"], release["due_to_server_us"], result["first_byte"]
+    first = result["first_byte"]
     print(f"\nReleasing what is held ({FLOWS} flows, one each 10 ms)")
-    for text, of, n in (("decision to wire", wire, wire["count"]), ("due time to the server's program", due, due["n"])):
-        print(f"  {text:36} p50 {of['p50']:6.0f}   p99 {of['p99']:6.0f} us   of {n}")
+    for name, text in (("decision_to_wire_us", "decision to wire"),
+                       ("decision_to_return_us", "decision to the push's return (sluiced's own)"),
+                       ("due_to_server_us", "due time to the server's program")):
+        of = release[name]
+        print(f"  {text:48} p50 {of['p50']:6.0f}   p99 {of['p99']:6.0f} us   of {of.get('n') or of['count']}")
     print("\nOne probe hit")
     for name, text in (("emulated", "first instruction emulated"), ("stepped", "first instruction stepped")):
         of = trap[name]

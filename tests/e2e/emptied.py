@@ -12,7 +12,7 @@ from programs import chat, queued, start, use_up
 
 # One request may overdraw a bucket that was full: it fills by a token a second, and these take minutes.
 TPM = 60
-OVERDRAW = 600
+OVERDRAW = 400
 EMPTY = f"limits:\n- {{ name: all, key: [], tpm: {TPM} }}\n"
 
 

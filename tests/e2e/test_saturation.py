@@ -93,7 +93,8 @@ class Phase:
             self.watch(sluiced)
             self.sockets.read()
             self.log = [row for row in openai.log() if row["t_body"] < self.end]
-            self.still_queued = sluiced.status()["queued"] if sluiced else 0
+            self.still_queued = len(sluiced.queue()) if sluiced else 0
+            self.gap = level_gap(openai, sluiced) if sluiced else 0
             for client in clients:
                 assert client.poll() in (None, 0), "a client fell over"
                 client.kill()
@@ -157,6 +158,13 @@ class Phase:
         return {team: sorted(values) for team, values in waits.items()}
 
 
+def level_gap(openai, sluiced):
+    """Tokens that Sluice believes to be missing from the bucket although the provider has them."""
+    (models,) = [models for models in openai.books()["keys"].values() if load.MODEL in models]
+    (ours,) = [bucket["level"] for bucket in sluiced.limits() if bucket["resource"] == "tokens"]
+    return models[load.MODEL]["buckets"]["tokens"]["level"] - ours
+
+
 def percentile(values, percent):
     return values[min(len(values) - 1, len(values) * percent // 100)]
 
@@ -201,8 +209,8 @@ def run(tmp_path_factory, pytestconfig):
                  "the daemon forgets the flows of programs that are gone")
         wait_for(lambda: not openai.books()["connections"]["open"] - 1, 10, "the server sees them gone")
         yield SimpleNamespace(without=without, governed=governed, since=governed.saturated_from(),
-                              status=sluiced.status(), limits=sluiced.limits(), books=openai.books(),
-                              log=openai.log())
+                              status=sluiced.status(), limits=sluiced.limits(), log=openai.log(),
+                              gap=level_gap(openai, sluiced))
 
 
 def test_without_sluice_hundreds_are_refused(run):
@@ -256,10 +264,6 @@ def test_no_connection_suffered_from_being_held(run):
 def test_nothing_is_left_of_programs_that_are_gone(run):
     assert run.governed.still_queued > 0  # there was something to forget
     assert run.status["queued"] == 0
-    # Both would differ by what a forgotten reservation keeps.
-    (models,) = [models for models in run.books["keys"].values() if load.MODEL in models]
-    provider = models[load.MODEL]["buckets"]["tokens"]["level"]
-    (ours,) = [bucket["level"] for bucket in run.limits if bucket["resource"] == "tokens"]
-    assert ours == pytest.approx(provider, abs=FILL)
+    assert run.gap <= run.governed.gap + FILL / 2, "reservations were forgotten"
     assert all(bucket["queued"] == 0 for bucket in run.limits)
     assert not [row for row in run.log if row["status"] == 429]

@@ -13,6 +13,7 @@
 #define SLUICE_DAEMON_H
 
 #include <event2/event.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -70,8 +71,9 @@ struct flow {
 	uint64_t number; // as people see it: 1, 2, 3 …
 	struct target target;
 	struct process *process;
-	struct sluice_flow born; // as the kernel described it at its ClientHello
-	char host[SLUICE_HOST_BYTES];
+	struct sluice_flow born;      // as the kernel described it at its ClientHello
+	char host[SLUICE_HOST_BYTES]; // from SNI; the address where there is none
+	char address[INET6_ADDRSTRLEN];
 	struct identity identity;
 	const struct team *team;
 	const char *provider;    // name, of the policy
@@ -80,7 +82,6 @@ struct flow {
 	bool is_bound;             // its plaintext was seen
 	const char *opaque_reason; // static; NULL: it is understood
 	bool is_held;              // the kernel keeps a segment of it, as far as the daemon knows
-	uint64_t held_ns;
 	bool is_replaced; // its socket was connected anew: the kernel's flow is the next one's
 	bool abort_failed;
 	uint64_t suspect_end; // where the kernel kept it a second ago although nothing of it waited
@@ -88,6 +89,7 @@ struct flow {
 	bool has_twin; // an ACK waits in `twin` to be sent if the flow stays held
 	struct sluice_twin twin;
 	uint64_t granted;     // as the kernel's gate has it
+	uint64_t pushed_ns;   // last
 	uint64_t released_ns; // when its gate was opened, until it is pushed; 0: no push is due
 
 	struct request_reader *requests;
@@ -196,7 +198,7 @@ void daemon_on_govern_timer(evutil_socket_t fd, short what, void *daemon);
 void flow_update_gate(struct daemon *d, struct flow *flow, uint64_t decided_ns);
 void flow_push(struct daemon *d, struct flow *flow);
 void flow_abort(struct daemon *d, struct flow *flow);
-void flow_on_held(struct daemon *d, struct flow *flow);
+void flow_on_held(struct daemon *d, struct flow *flow, uint64_t refused_ns);
 void flow_keep_twin(struct daemon *d, struct flow *flow, const struct sluice_twin *twin);
 void daemon_on_twin_timer(evutil_socket_t fd, short what, void *daemon);
 void flow_set_timer(struct flow *flow, unsigned ms);

@@ -42,7 +42,7 @@ int daemon_on_event(void *daemon, void *data, size_t bytes)
 	case SLUICE_EVENT_HELD:
 		flow = flow_find(d, event->cookie);
 		if (flow)
-			flow_on_held(d, flow);
+			flow_on_held(d, flow, event->time_ns);
 		break;
 	case SLUICE_EVENT_TWIN:
 		flow = flow_find(d, event->cookie);

@@ -57,14 +57,11 @@ static void address_text(const uint8_t address[16], char *ret, size_t bytes)
 // Names that depend on the policy: who the process belongs to, whose host it calls.
 void flow_assign_team(struct daemon *d, struct flow *flow)
 {
-	char address[INET6_ADDRSTRLEN] = "";
-
 	flow->team = team_of_process(d->policy, flow->identity.cgroup, flow->born.uid,
 				     flow->identity.user);
-	address_text(flow->born.address, address, sizeof(address));
 	flow->provider = "";
 	for (size_t i = 0; i < d->policy->n_providers; i++)
-		if (is_host_of(&d->policy->providers[i], flow->host, address)) {
+		if (is_host_of(&d->policy->providers[i], flow->host, flow->address)) {
 			flow->provider = d->policy->providers[i].name;
 			break;
 		}
@@ -98,8 +95,9 @@ static void describe(struct daemon *d, struct flow *flow, const struct sluice_he
 	flow->born = hello->flow;
 	memcpy(flow->host, hello->host, sizeof(flow->host));
 	flow->host[sizeof(flow->host) - 1] = 0;
+	address_text(hello->flow.address, flow->address, sizeof(flow->address));
 	if (!flow->host[0])
-		address_text(hello->flow.address, flow->host, sizeof(flow->host));
+		strcpy(flow->host, flow->address);
 	identity_read(&flow->identity, hello->flow.tgid, hello->flow.uid);
 	flow->target = (struct target){
 		.cookie = hello->event.cookie,

@@ -25,6 +25,15 @@ static uint64_t grant_of(const struct flow *flow)
 	return granted;
 }
 
+// The event that says so may still stand in the ring, behind those of many others.
+static bool is_kept_by_kernel(struct daemon *d, const struct flow *flow)
+{
+	struct sluice_flow seen;
+
+	return !kernel_read_flow(d->kernel, flow->target.cookie, &seen) &&
+	       seen.flags & SLUICE_FLOW_HELD;
+}
+
 void flow_update_gate(struct daemon *d, struct flow *flow, uint64_t decided_ns)
 {
 	uint64_t granted = grant_of(flow);
@@ -38,7 +47,7 @@ void flow_update_gate(struct daemon *d, struct flow *flow, uint64_t decided_ns)
 	}
 	flow->granted = granted;
 	flow->released_ns = opens ? decided_ns : 0;
-	if (opens && flow->is_held)
+	if (opens && (flow->is_held || is_kept_by_kernel(d, flow)))
 		flow_push(d, flow);
 }
 
@@ -56,9 +65,11 @@ static int push_by_iterator(void *arg)
 
 void flow_push(struct daemon *d, struct flow *flow)
 {
-	int err = target_push(&flow->target);
+	int err;
 
 	flow->is_held = false;
+	flow->pushed_ns = clock_now_ns(); // what is refused from now on is another matter
+	err = target_push(&flow->target);
 	d->n.push_pidfd += !err;
 	if (err &&
 	    flow->target.netns) { // Yama forbids it, or the program has given the socket away
@@ -94,14 +105,15 @@ void flow_abort(struct daemon *d, struct flow *flow)
 	}
 }
 
-// The kernel has refused a segment.
-void flow_on_held(struct daemon *d, struct flow *flow)
+// The kernel has refused a segment, at refused_ns.
+void flow_on_held(struct daemon *d, struct flow *flow, uint64_t refused_ns)
 {
 	bool is_waiting = !TAILQ_EMPTY(&flow->exchanges) &&
 			  TAILQ_LAST(&flow->exchanges, exchange_list)->state < EXCHANGE_ADMITTED;
 
+	if (refused_ns < flow->pushed_ns) // and it has been sent since
+		return;
 	flow->is_held = true;
-	flow->held_ns = clock_now_ns();
 	if (flow->opaque_reason || (flow->is_bound && !is_waiting && flow->granted))
 		flow_push(d, flow); // it was let go between the refusal and now
 	else if (!flow->is_bound && !evtimer_pending(flow->timer, NULL))

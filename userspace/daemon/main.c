@@ -13,7 +13,7 @@
 #include "daemon/lock.h"
 #include "serve/api.h"
 
-enum { HEARTBEAT_MS = 250, EXIT_USAGE = 2 };
+enum { HEARTBEAT_MS = 250, EXIT_USAGE = 2, NICE = -10 };
 
 struct options {
 	const char *config, *socket, *state_dir;
@@ -200,6 +200,13 @@ static int add_events(struct daemon *d)
 	return err ?: add_timer(&d->second_timer, d, daemon_on_second, 1000);
 }
 
+// What waits for this process are programs: it goes first where processors are short.
+static void take_precedence(void)
+{
+	if (setpriority(PRIO_PROCESS, 0, NICE))
+		log_debug("cannot raise my priority: %s", strerror(errno));
+}
+
 // Sixteen for each process that is probed by itself.
 static void allow_many_descriptors(void)
 {
@@ -321,6 +328,7 @@ int main(int argc, char **argv)
 	the_daemon = &d;
 	signal(SIGPIPE, SIG_IGN);
 	allow_many_descriptors();
+	take_precedence();
 	lock = state_lock(options.state_dir, &is_heir);
 	if (lock < 0)
 		return EXIT_FAILURE;

@@ -205,6 +205,7 @@ static void add_flow(struct daemon *d, struct flow *flow, void *list)
 	add_number(o, "cost", flow->last_cost);
 	add_text(o, "why_opaque", flow->opaque_reason);
 	add_text(o, "library", flow->library ? flow->library->path : NULL);
+	add_text(o, "address", flow->address);
 	add_count(o, "local_port", flow->target.local_port);
 	json_object_array_add(list, o);
 }

@@ -62,7 +62,7 @@ export async function follow(run) {
 			};
 			try {
 				const { status, text, usage } = await run(item, sending);
-				tell('done', item, { ms: ms(), status, usage: usage ?? usageOf(text) });
+				tell('done', item, { ms: ms(), status, usage: usage ?? usageOf(text ?? '') });
 			} catch (error) {
 				tell('error', item, { ms: ms(), ...describe(error) });
 			}

@@ -3,10 +3,10 @@
 import { follow, headers, plan } from './plan.mjs';
 
 await follow(async (item, sending) => {
-	const body = JSON.stringify(item.body);
+	const body = item.body ? JSON.stringify(item.body) : '';
 	sending(body);
 	const answer = await fetch(plan.base + item.path, {
-		method: item.method, body,
+		method: item.method, body: body || undefined,
 		headers: { ...headers(item), 'Content-Type': 'application/json' },
 	});
 	return { status: answer.status, text: await answer.text() };

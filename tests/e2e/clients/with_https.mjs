@@ -18,7 +18,7 @@ function receive(answer, resolve, reject) {
 }
 
 await follow((item, sending) => new Promise((resolve, reject) => {
-	const body = JSON.stringify(item.body);
+	const body = item.body ? JSON.stringify(item.body) : '';
 	const request = https.request(plan.base + item.path, {
 		agent, method: item.method,
 		headers: { ...headers(item), 'Content-Type': 'application/json',

@@ -1,5 +1,5 @@
-// The official Node client. A request whose body says stream is read event by event. Option of the
-// plan: retries (0), how often the client may try again.
+// The official Node client. A request whose body says stream is read event by event; a GET lists the
+// models. Option of the plan: retries (0), how often the client may try again.
 
 import OpenAI from 'openai';
 import { follow, headers, plan } from './plan.mjs';
@@ -8,11 +8,13 @@ await follow(async (item, sending) => {
 	const client = new OpenAI({
 		apiKey: plan.key, baseURL: `${plan.base}/v1`, maxRetries: plan.options.retries ?? 0,
 		fetch(url, options) {
-			sending(options.body);
+			sending(options.body ?? '');
 			return fetch(url, options);
 		},
 	});
 	const options = { headers: { 'X-Test-Id': headers(item)['X-Test-Id'] } };
+	if (item.method === 'GET')
+		return { status: (await client.models.list(options).asResponse()).status };
 	const { data, response } =
 		await client.chat.completions.create(item.body, options).withResponse();
 	if (!item.body.stream)
