@@ -79,7 +79,7 @@ check-bpf: $(B)/sluice.bpf.o ## loads the kernel programs; root
 	tests/bpf/load_test.sh $(B) $(BPF_ARCH)
 
 check-e2e: all ## end-to-end tests with real clients (pytest); root
-	/usr/bin/python3 -m pytest -q -ra tests/e2e
+	/usr/bin/python3 -m pytest -p no:cacheprovider -q -ra tests/e2e
 
 check: deps ## everything: dependencies, build, all tests; root
 	$(MAKE) all
@@ -95,7 +95,7 @@ demo: deps ## three teams on one quota, without Sluice and with it; root
 # Packages of Debian 12. npm's are those of the test clients only (tests/e2e/package.json).
 PACKAGES := build-essential pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev \
 	libevent-dev libjson-c-dev libyaml-dev libhttp-parser-dev libssl-dev libsystemd-dev \
-	libncurses-dev libcmocka-dev openssl curl iproute2 nodejs npm \
+	libncurses-dev libcmocka-dev openssl curl wget iproute2 procps nodejs npm \
 	python3 python3-pytest python3-requests python3-httpx python3-aiohttp
 
 deps: ## install what is missing (Debian's packages; the npm test clients)
@@ -110,6 +110,7 @@ deps: ## install what is missing (Debian's packages; the npm test clients)
 		echo "installing:$$missing"; \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
 	fi
+	@test -e tests/e2e/node_modules/openai/package.json || (cd tests/e2e && npm ci)
 
 install: all ## PREFIX, DESTDIR
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SYSCONFDIR)/sluice/policies.d \
