@@ -160,15 +160,12 @@ static __always_inline int is_open(const struct sluice_gate *gate, const struct 
 }
 
 // New data of a governed flow.
-static __always_inline int decide_on_data(struct __sk_buff *skb, __u64 cookie,
+static __always_inline int decide_on_data(struct __sk_buff *skb, const struct sluice_gate *gate,
 					  struct sluice_flow *flow, const struct packet *p)
 {
-	const struct sluice_gate *gate = bpf_map_lookup_elem(&gates, &cookie);
 	int short_record = !!(flow->flags & SLUICE_FLOW_SHORT_PASSED);
 	__u32 end;
 
-	if (is_open(gate, flow))
-		return PASS;
 	if (is_handshake_only(skb, p, &short_record, &end)) {
 		if (short_record)
 			flow->flags |= SLUICE_FLOW_SHORT_PASSED;
@@ -186,6 +183,8 @@ static __always_inline int decide_on_data(struct __sk_buff *skb, __u64 cookie,
 static __always_inline int decide(struct __sk_buff *skb, __u64 cookie, struct sluice_flow *flow,
 				  const struct packet *p)
 {
+	const struct sluice_gate *gate;
+
 	if ((flow->flags & SLUICE_FLOW_SENT) && seq_before(p->seq, flow->wire_end))
 		return PASS; // retransmission
 	if (!(flow->flags & SLUICE_FLOW_HELLO)) {
@@ -198,9 +197,12 @@ static __always_inline int decide(struct __sk_buff *skb, __u64 cookie, struct sl
 	if (mode == SLUICE_MODE_OFF || flow->flags & SLUICE_FLOW_EXPIRED ||
 	    (daemon_is_dead() && !shut_on_failure))
 		return PASS;
+	gate = bpf_map_lookup_elem(&gates, &cookie);
+	if (is_open(gate, flow))
+		return PASS;
 	if (seq_before(p->seq, flow->handshake_end)) // the ClientHello, or the rest of one
-		return may_say_hello(flow);
-	return mode == SLUICE_MODE_ENFORCE ? decide_on_data(skb, cookie, flow, p) : PASS;
+		return gate ? PASS : may_say_hello(flow);
+	return mode == SLUICE_MODE_ENFORCE ? decide_on_data(skb, gate, flow, p) : PASS;
 }
 
 static __always_inline void note_passed(struct sluice_flow *flow, const struct packet *p)

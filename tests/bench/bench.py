@@ -15,8 +15,8 @@ import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 
-from rig import CLIENTS, HERE, KEY, METERED_COST, METERED_TPM, PYTHON, SITUATIONS, Rig, certificate, load, run
-from harness import BUILD, HOST, wait_for
+from rig import CLIENTS, HERE, KEY, METERED_COST, METERED_TPM, PYTHON, SITUATIONS, Rig, load, run
+from harness import BUILD, HOST, certificate, wait_for
 
 REQUESTS = 80  # a client, a situation, a round
 HIT_REQUESTS = (40, 240)
@@ -73,8 +73,8 @@ def cpu_of(blocks):
 def measure_hits(rig):
     """Probe hits per request on a connection in use: what more requests add."""
     few, many = ({client: rig.run_client(client, "governed", n) for client in CLIENTS} for n in HIT_REQUESTS)
-    return {client: (many[client]["probe_hits"] - few[client]["probe_hits"]) /
-                    (many[client]["n_sent"] - few[client]["n_sent"]) for client in CLIENTS}
+    return {client: round((many[client]["probe_hits"] - few[client]["probe_hits"]) /
+                          (many[client]["n_sent"] - few[client]["n_sent"]), 1) for client in CLIENTS}
 
 
 def compile_c(folder, name):

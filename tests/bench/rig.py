@@ -17,7 +17,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "e2e"))
 
 import load  # noqa: E402
-from harness import HOST, Openai, Sluiced, certificate, policy  # noqa: E402
+from harness import HOST, Openai, Sluiced, policy  # noqa: E402
 
 SITUATIONS = ("without", "beside", "governed")
 CLIENTS = ("requests", "node", "curl")
@@ -36,7 +36,8 @@ CLIENT_TIMEOUT_S, STOP_TIMEOUT_S = 60, 60
 
 
 def cpu_seconds(pid):
-    """CPU time of all threads of a process, with the resolution of the scheduler."""
+    """CPU time of the threads that a process has now, as exactly as the scheduler knows it. Those that
+    put probes in come and go, and are not counted: they are no request's."""
     total = 0
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
         total += int((task / "schedstat").read_text().split()[0])

@@ -36,12 +36,11 @@ static int set_parameters(struct bpf_object *object, const char *pid, const char
 
 static int attach(struct bpf_object *object)
 {
-	struct bpf_program *program;
+	struct bpf_program *program = NULL;
 
-	bpf_object__for_each_program(
-		program,
-		object) if (!bpf_program__attach(program)) // detached when this process ends
-		return -errno;
+	while ((program = bpf_object__next_program(object, program)))
+		if (!bpf_program__attach(program)) // detached when this process ends
+			return -errno;
 	return 0;
 }
 

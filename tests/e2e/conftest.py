@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 from harness import BUILD, HERE, Cgroup, Openai, Sluiced
+from holding import exhausted, governed, held, shared  # noqa: F401, fixtures
 
 
 def pytest_sessionstart():

@@ -79,7 +79,7 @@ class Namespace:
         try:
             self._run("ip", "-n", self.name, "link", "set", "lo", "up")
             for name, value in settings.items():
-                self._run(*self.prefix, "sysctl", "-qw", f"net.ipv4.{name}={value}")
+                self._run(*self.prefix, "sh", "-c", 'echo "$1" > "/proc/sys/net/ipv4/$0"', name, str(value))
         except BaseException:
             self.remove()
             raise

@@ -67,21 +67,32 @@ def shared():
 
 
 @pytest.fixture
-def exhausted(shared, cgroup):
+def governed(shared):
+    """governed(rest, mode): (Openai, Sluiced, key) for a test that makes that its policy. The server's log is empty;
+    a limit whose key is api_key has a new bucket for that key."""
+    server, daemon = shared
+
+    def apply(rest, mode="enforce"):
+        status, answer = daemon.reload(policy(server.port, rest, mode))
+        assert status == 200, answer
+        server.reset()
+        return server, daemon, next(keys)
+    return apply
+
+
+@pytest.fixture
+def exhausted(governed, cgroup):
     """exhausted(name, items, limit, drain): starts a client with the items when drain(key) has just used up the
     limit, which is text of a policy. Returns (program, its cgroup, its key, what drain returned)."""
     def run(name, items, limit, drain, **options):
-        openai, daemon = shared
-        mine, key = cgroup("mine"), next(keys)
-        status, answer = daemon.reload(policy(openai.port, f"""\
+        mine = cgroup("mine")
+        openai, _, key = governed(f"""\
 teams:
 - {{ name: mine, cgroup: {mine.path} }}
 - {{ name: others }}
 limits:
 - {{ name: all, key: api_key, {limit} }}
-"""))
-        assert status == 200, answer
-        openai.reset()
+""")
         if name == "curl":
             drained = drain(key)
             return start(name, mine, openai, [items], key=key, **options), mine, key, drained

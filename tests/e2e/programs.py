@@ -145,6 +145,7 @@ def start(name, cgroup, openai, lanes, family=4, key=KEY, wait=False, options=No
     if isinstance(lanes, dict):
         lanes = [[lanes]]
     folder = temporary_folder("program")
+    folder.chmod(0o777)  # the program may be another user's
     plan = {"port": openai.port, "family": family, "ca": openai.ca, "key": key, "wait": wait,
             "lanes": lanes}
     if name == "curl":

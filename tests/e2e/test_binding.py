@@ -4,7 +4,6 @@ import threading
 
 import pytest
 
-from harness import policy
 from host import wait_for
 from programs import chat, start, use_up
 
@@ -57,12 +56,12 @@ class Watch:
 
 
 @pytest.mark.parametrize("name", ["httpx-async", "aiohttp", "node-https", "node-fetch"])
-def test_binding(name, openai, cgroup, sluiced):
-    daemon = sluiced(policy(openai.port, f"limits:\n- {{ name: all, key: [], tpm: {TOKENS_PER_S * 60} }}\n"))
+def test_binding(name, governed, cgroup):
+    openai, daemon, key = governed(f"limits:\n- {{ name: all, key: api_key, tpm: {TOKENS_PER_S * 60} }}\n")
     plan = lanes(name)
-    program = start(name, cgroup("many"), openai, plan, wait=True)
+    program = start(name, cgroup("many"), openai, plan, key=key, wait=True)
     wait_for(lambda: program.events("ready"), 30, lambda: f"{name} has started: {program.errors()}")
-    use_up(openai, TOKENS_PER_S * 60)
+    use_up(openai, TOKENS_PER_S * 60, key)
     openai.reset()
     with Watch(daemon) as watch:
         program.go()

@@ -3,8 +3,7 @@ unharmed when tokens have come: its server sees the same bytes, only later.
 """
 import pytest
 
-from holding import exhausted, held, shared  # noqa: F401, fixtures
-from programs import CLIENTS, chat, comm
+from programs import CLIENTS, chat, comm, queued, start, use_up
 
 STREAM = {"stream": True, "stream_options": {"include_usage": True}}
 CASES = [*(pytest.param(name, 4, {}, id=name) for name in CLIENTS),
@@ -29,3 +28,21 @@ def test_client(name, family, more, held, node_modules):
         assert done["usage"]["total_tokens"] == row["input_tokens"] + row["output_tokens"]
     flows = [flow for flow in hold.daemon.flows() if flow["pid"] == hold.program.pid]
     assert not flows, "sluice flows shows a connection whose program has ended"
+
+
+def test_team_by_user(governed, cgroup):
+    """A program belongs to its user's team, wherever it runs."""
+    openai, daemon, key = governed("""\
+teams:
+- { name: guests, user: nobody }
+- { name: others }
+limits:
+- { name: all, key: api_key, tpm: 6000 }
+""")
+    use_up(openai, 6000, key)
+    as_nobody = ("setpriv", "--reuid", "nobody", "--clear-groups")
+    program = start("curl", cgroup("any"), openai, chat("guest", max_tokens=100), key=key, prefix=as_nobody)
+    [waiting] = queued(daemon, 1)
+    [flow] = [flow for flow in daemon.flows() if flow["id"] == waiting["flow"]]
+    assert (flow["user"], flow["team"], flow["pid"]) == ("nobody", "guests", program.pid)
+    assert program.done()["guest"]["status"] == 200, "a program of another user was not released"

@@ -62,8 +62,8 @@ def test_garbage(cgroup, sluiced):
     folder = temporary_folder("garbage")
     with open(folder / "stdout", "wb") as out:
         client = cgroup("client").run(
-            ["openssl", "s_client", "-quiet", "-no_ign_eof", "-verify_return_error", "-CAfile", certificate() / "ca.pem",
-             "-connect", f"127.0.0.1:{port}", "-servername", HOST],
+            ["openssl", "s_client", "-quiet", "-no_ign_eof", "-verify_return_error", "-servername", HOST,
+             "-CAfile", certificate() / "ca.pem", "-connect", f"127.0.0.1:{port}"],
             stdin=subprocess.PIPE, stdout=out, stderr=subprocess.DEVNULL)
     client.stdin.write(b"\x01\x02\xff this is not HTTP\n")
     client.stdin.flush()

@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-from harness import policy
 from host import wait_for
 from programs import chat, queued, start, use_up
 
@@ -24,28 +23,26 @@ def items(team, n=EACH):
 
 
 @pytest.fixture
-def teams(openai, cgroup, sluiced):
-    """teams(weights): a daemon whose limit is used up, and the teams' cgroups. weights: text of each team's policy."""
-    def run(weights):
+def wait_in_order(governed, cgroup):
+    """wait_in_order(weights, order, later): (openai, daemon, programs) when the requests of order's teams, which
+    arrived in that order, wait; programs is by team, and has those of later, ready to go, too. weights: text of
+    each team's policy."""
+    def run(weights, order, later=()):
         cgroups = {team: cgroup(team) for team in weights}
         lines = [f"- {{ name: {team}, cgroup: {cgroups[team].path}, {text} }}\n" for team, text in weights.items()]
-        daemon = sluiced(policy(openai.port, f"teams:\n{''.join(lines)}- {{ name: rest }}\n"
-                                f"limits:\n- {{ name: all, key: [], tpm: {FILL_PER_S * 60} }}\n"))
-        return daemon, cgroups
+        openai, daemon, key = governed(f"teams:\n{''.join(lines)}- {{ name: rest }}\n"
+                                       f"limits:\n- {{ name: all, key: api_key, tpm: {FILL_PER_S * 60} }}\n")
+        programs = {team: start("httpx", cgroups[team], openai, items(team), key=key, wait=True)
+                    for team in (*order, *later)}
+        for program in programs.values():
+            wait_for(lambda: program.events("ready"), 30, "the clients have started")
+        use_up(openai, FILL_PER_S * (60 + GATHER_S), key)
+        openai.reset()
+        for n, team in enumerate(order, 1):
+            programs[team].go()
+            queued(daemon, n * EACH)
+        return openai, daemon, programs
     return run
-
-
-def wait_in_order(openai, daemon, cgroups, order):
-    """Each team's requests, held, arrived in that order of teams. Returns the programs."""
-    programs = [start("httpx", cgroups[team], openai, items(team), wait=True) for team in order]
-    for program in programs:
-        wait_for(lambda: program.events("ready"), 30, "the clients have started")
-    use_up(openai, FILL_PER_S * (60 + GATHER_S))
-    openai.reset()
-    for n, program in enumerate(programs, 1):
-        program.go()
-        queued(daemon, n * EACH)
-    return programs
 
 
 def served(openai):
@@ -67,11 +64,11 @@ def check_order(openai, daemon, programs):
     return [w["team"] for w in queue]
 
 
-def test_order(openai, teams):
+def test_order(wait_in_order):
     """The team that came last but weighs most is served first, and each has its share of what is given out."""
-    daemon, cgroups = teams({"batch": "weight: 1", "review": "weight: 2", "chat": "weight: 2, priority: 2"})
-    programs = wait_in_order(openai, daemon, cgroups, ["batch", "review", "chat"])
-    order = check_order(openai, daemon, programs)
+    openai, daemon, programs = wait_in_order(
+        {"batch": "weight: 1", "review": "weight: 2", "chat": "weight: 2, priority: 2"}, ["batch", "review", "chat"])
+    order = check_order(openai, daemon, programs.values())
     print(" ".join(order))
     assert order[0] == "chat"
     shares = collections.Counter(order[:7])
@@ -79,37 +76,33 @@ def test_order(openai, teams):
     assert order[-1] == "batch"
 
 
-def test_urgent_overtakes(openai, teams):
-    """One that comes later and is more urgent goes before those that have waited all the time."""
-    daemon, cgroups = teams({"batch": "weight: 1", "urgent": "weight: 1, priority: 20"})
-    [batch] = wait_in_order(openai, daemon, cgroups, ["batch"])
+def test_urgent_overtakes(wait_in_order):
+    """Those that come later and are more urgent go before those that have waited all the time."""
+    openai, daemon, programs = wait_in_order(
+        {"batch": "weight: 1", "urgent": "weight: 1, priority: 20"}, ["batch"], ["urgent"])
     wait_for(lambda: len(openai.log()) == 1, 10, "the first one goes")
-    urgent = start("curl", cgroups["urgent"], openai, items("urgent", 1))
-    queue = queued(daemon, EACH)
-    assert [w["team"] for w in queue] == ["urgent", "batch", "batch", "batch"]
-    check_order(openai, daemon, [batch, urgent])
-    assert [row["model"] for row in served(openai)] == ["batch", "urgent", "batch", "batch", "batch"]
+    programs["urgent"].go()
+    queued(daemon, 2 * EACH - 1)
+    order = check_order(openai, daemon, programs.values())
+    assert order == ["urgent"] * 4 + ["batch"] * 3
 
 
-def test_idle_team_saves_nothing_up(openai, teams):
+def test_idle_team_saves_nothing_up(wait_in_order):
     """A team that did nothing for a while has no claim to what it did not use: from now on they take turns."""
-    daemon, cgroups = teams({"busy": "weight: 1", "idle": "weight: 1"})
-    idle = start("httpx", cgroups["idle"], openai, items("idle"), wait=True)
-    wait_for(lambda: idle.events("ready"), 30, "the client has started")
-    programs = [*wait_in_order(openai, daemon, cgroups, ["busy"]), idle]
+    openai, daemon, programs = wait_in_order({"busy": "weight: 1", "idle": "weight: 1"}, ["busy"], ["idle"])
     wait_for(lambda: len(openai.log()) == 2, 10, "two of the busy team go")
-    idle.go()
+    programs["idle"].go()
     queued(daemon, EACH + 2)
-    order = check_order(openai, daemon, programs)
+    order = check_order(openai, daemon, programs.values())
     assert sorted(order[:2]) == sorted(order[2:4]) == ["busy", "idle"], order
 
 
-def test_withdrawn_request_keeps_nobody_waiting(openai, teams):
+def test_withdrawn_request_keeps_nobody_waiting(wait_in_order):
     """A program that is killed while it waits leaves the queue at once, and the next one takes its place."""
-    daemon, cgroups = teams({"chat": "weight: 1, priority: 20", "batch": "weight: 1"})
-    batch, chat_program = wait_in_order(openai, daemon, cgroups, ["batch", "chat"])
-    chat_program.process.kill()
+    openai, daemon, programs = wait_in_order(
+        {"chat": "weight: 1, priority: 20", "batch": "weight: 1"}, ["batch", "chat"])
+    programs["chat"].process.kill()
     queue = queued(daemon, EACH, timeout=2)
     assert {w["team"] for w in queue} == {"batch"}
-    check_order(openai, daemon, [batch])
+    check_order(openai, daemon, [programs["batch"]])
     assert {row["model"] for row in openai.log()} == {"batch"}, "a killed program's request reached the server"

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from holding import SLACK_S, exhausted, held, shared  # noqa: F401, fixtures
+from holding import SLACK_S
 from host import wait_for
 from programs import Caller, chat, comm, get, queued
 

@@ -93,15 +93,33 @@ static void what_others_used_is_taken_off_once(void **state)
 	struct governor *g = governor_new(&policy, 0);
 
 	submit(g, 1, "m", 1000, 0);
-	submit(g, 2, "m", 1000, 0);
-	learn_tokens(g, 1, 6000, 3000, 0); // not the 5000 that we thought
-	assert_int_equal(tokens_left(g, 0), 2000);
-	learn_tokens(g, 1, 6000, 3000, 0);
-	assert_int_equal(tokens_left(g, 0), 2000);
-	learn_tokens(g, 2, 6000, 2000, 0);
-	assert_int_equal(tokens_left(g, 0), 2000);
-	learn_tokens(g, 2, 6000, 5999, 0); // more than we think: never raised
-	assert_int_equal(tokens_left(g, 0), 2000);
+	submit(g, 2, "m", 1000, S);
+	learn_tokens(g, 1, 6000, 3000, S); // not the 5000 that we thought; filled since, and drawn
+	assert_int_equal(tokens_left(g, S), 3000 + 100 - 1000);
+	learn_tokens(g, 1, 6000, 3000, S);
+	assert_int_equal(tokens_left(g, S), 2100);
+	learn_tokens(g, 2, 6000, 2100, S);
+	assert_int_equal(tokens_left(g, S), 2100);
+	learn_tokens(g, 2, 6000, 5999, S); // more than we think: never raised
+	assert_int_equal(tokens_left(g, S), 2100);
+	governor_free(g);
+}
+
+// They left together, and the second was counted first: its cost is in what remains already.
+static void requests_that_overtake_each_other_are_not_counted_twice(void **state)
+{
+	(void)state;
+	struct limit limits[] = {{.name = "l", .tpm = MINUTES(6000)}};
+	struct policy policy = policy_of(limits, 1);
+	struct governor *g = governor_new(&policy, 0);
+
+	submit(g, 1, "m", 1000, 0);
+	submit(g, 2, "m", 1000, S / 10);
+	learn_tokens(g, 1, 6000, 4000, S / 5);
+	assert_int_equal(tokens_left(g, S / 5), 4000);
+	learn_tokens(g, 1, 6000, 4000, 2 * S); // the same, told late
+	assert_int_equal(tokens_left(g, 2 * S),
+			 4000 + 175); // filled since headroom after the draws
 	governor_free(g);
 }
 
@@ -221,6 +239,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_request_that_turns_out_dearer_is_charged_in_full),
 		cmocka_unit_test(what_others_used_is_taken_off_once),
+		cmocka_unit_test(requests_that_overtake_each_other_are_not_counted_twice),
 		cmocka_unit_test(a_team_s_limit_does_not_learn_what_all_use),
 		cmocka_unit_test(a_limit_over_many_models_learns_what_one_has_used),
 		cmocka_unit_test(a_429_shuts_what_it_names),

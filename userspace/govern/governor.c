@@ -36,6 +36,7 @@ struct governor *governor_new(const struct policy *policy, uint64_t now_ns)
 	g->collect_at = LIMITERS_KEPT;
 	TAILQ_INIT(&g->waiting);
 	TAILQ_INIT(&g->decided);
+	TAILQ_INIT(&g->arriving);
 	TAILQ_INIT(&g->contested);
 	TAILQ_INIT(&g->holders);
 	g->scratch = calloc(demand_most(policy), sizeof(*g->scratch));
@@ -69,11 +70,12 @@ void governor_free(struct governor *g)
 	free(g);
 }
 
-static void admit_unqueued(struct ticket *t, const struct team *team, uint64_t now_ns)
+static void admit_unqueued(struct governor *g, struct ticket *t, const struct team *team,
+			   uint64_t now_ns)
 {
 	for (size_t i = 0; i < t->n_draws; i++)
 		contest_charge_unqueued(t->draws[i].limiter, team, t->draws[i].amount);
-	ticket_draw(t, now_ns);
+	ticket_draw(g, t, now_ns);
 }
 
 int governor_submit(struct governor *g, const struct ask *ask, uint64_t now_ns,
@@ -97,7 +99,7 @@ int governor_submit(struct governor *g, const struct ask *ask, uint64_t now_ns,
 	t->seq = g->seq++;
 	t->since_ns = now_ns;
 	if (ticket_may_pass(t, now_ns)) {
-		admit_unqueued(t, ask->team, now_ns);
+		admit_unqueued(g, t, ask->team, now_ns);
 		*ret_verdict = VERDICT_ADMITTED;
 		return 0;
 	}
@@ -136,7 +138,7 @@ static void let_go(struct governor *g, struct ticket *t, struct decisions *d)
 	if (denied_by)
 		ticket_free(g, t);
 	else
-		ticket_draw(t, d->now_ns);
+		ticket_draw(g, t, d->now_ns);
 }
 
 static void run_decided(struct governor *g, struct decisions *d)
@@ -150,7 +152,7 @@ static void run_decided(struct governor *g, struct decisions *d)
 		if (t->denied_by)
 			ticket_free(g, t);
 		else
-			ticket_draw(t, d->now_ns);
+			ticket_draw(g, t, d->now_ns);
 	}
 }
 

@@ -6,8 +6,12 @@
 // Lowering our level to a stale number would throw away the refill of those seconds, with every
 // response, and the limit could never be used in full. So the number is brought up to date first:
 //
-//   estimate = remaining + fill × time since admission − what we have drawn since
+//   estimate = remaining + fill × time since admission − what we have drawn since it arrived
 //   level    = min(level, estimate)
+//
+// Requests overtake each other on their way, so what was drawn less than `headroom` after it may be
+// in the number already: it counts as drawn since only from then on. (Counting it at once took 1 to
+// 2 % of a minute's limit off a burst of hundreds.)
 //
 // If we alone use the bucket and our costs are right, the estimate is never below our level
 // (bucket.h) and nothing happens. What others draw, or what we took for cheaper than it was, shows
@@ -83,7 +87,7 @@ static void correct(const struct ticket *t, const struct draw *draw, double limi
 		    uint64_t now_ns)
 {
 	struct limiter *l = draw->limiter;
-	double drawn_since = l->drawn - draw->drawn_after;
+	double drawn_since = t->is_arriving ? 0 : l->drawn - draw->drawn_after;
 	double age_s = now_ns > t->admitted_ns ? (double)(now_ns - t->admitted_ns) / NS_PER_S : 0;
 	double estimate = remaining + l->bucket.fill_per_s * age_s - drawn_since;
 
@@ -97,6 +101,7 @@ void governor_learn(struct governor *g, uint64_t id, const struct outcome *o, ui
 	struct ticket *t = find_admitted(g, id);
 	bool is_429_on_any = o->is_429_on_tokens || o->is_429_on_requests;
 
+	tickets_arrive(g, now_ns);
 	for (size_t i = 0; t && i < t->n_draws; i++) {
 		struct draw *draw = &t->draws[i];
 		struct limiter *l = draw->limiter;

@@ -193,7 +193,10 @@ int governor_reload(struct governor *g, const struct policy *policy, team_of_fn 
 {
 	__attribute__((cleanup(governor_freep))) struct governor *next =
 		governor_new(policy, now_ns);
-	int r = next ? carry_tables(next, g, now_ns) : -ENOMEM;
+	int r;
+
+	tickets_arrive(g, UINT64_MAX); // their policy's headroom is gone
+	r = next ? carry_tables(next, g, now_ns) : -ENOMEM;
 
 	if (!r)
 		r = carry_all_waiting(next, g, team_of, ctx, now_ns);

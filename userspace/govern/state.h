@@ -69,7 +69,7 @@ struct limiter {
 struct draw {
 	struct limiter *limiter;
 	double amount;
-	double drawn_after; // limiter->drawn just after this draw
+	double drawn_after; // limiter->drawn when the provider must have counted this draw
 };
 
 enum ticket_state {
@@ -89,6 +89,8 @@ struct ticket {
 	struct lane *lane;
 	TAILQ_ENTRY(ticket) in_lane;
 	TAILQ_ENTRY(ticket) by_age; // in governor.waiting or governor.decided
+	bool is_arriving;           // in governor.arriving
+	TAILQ_ENTRY(ticket) by_arrival;
 	size_t n_draws;
 	struct draw draws[];
 };
@@ -122,6 +124,7 @@ struct governor {
 	struct hashtab tickets, lanes, limiters;
 	struct ticket_list waiting; // oldest first: all have the same max_wait_ns
 	struct ticket_list decided;
+	struct ticket_list arriving; // admitted less than `headroom` ago, oldest first
 	struct limiter_list contested;
 	struct lane_list holders;
 	size_t n_waiting;

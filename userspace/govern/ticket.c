@@ -34,16 +34,35 @@ struct ticket *ticket_find(const struct governor *g, uint64_t id)
 	return NULL;
 }
 
-void ticket_draw(struct ticket *t, uint64_t now_ns)
+static void arrive(struct governor *g, struct ticket *t)
 {
+	for (size_t i = 0; i < t->n_draws; i++)
+		t->draws[i].drawn_after = t->draws[i].limiter->drawn;
+	TAILQ_REMOVE(&g->arriving, t, by_arrival);
+	t->is_arriving = false;
+}
+
+void tickets_arrive(struct governor *g, uint64_t now_ns)
+{
+	struct ticket *t;
+
+	while ((t = TAILQ_FIRST(&g->arriving)) && now_ns > t->admitted_ns &&
+	       now_ns - t->admitted_ns >= g->policy->headroom_ns)
+		arrive(g, t);
+}
+
+void ticket_draw(struct governor *g, struct ticket *t, uint64_t now_ns)
+{
+	tickets_arrive(g, now_ns);
 	for (size_t i = 0; i < t->n_draws; i++) {
 		struct draw *draw = &t->draws[i];
 
 		bucket_draw(&draw->limiter->bucket, draw->amount, now_ns);
 		draw->limiter->drawn += draw->amount;
-		draw->drawn_after = draw->limiter->drawn;
 	}
 	t->admitted_ns = now_ns;
+	t->is_arriving = true;
+	TAILQ_INSERT_TAIL(&g->arriving, t, by_arrival);
 	t->state = TICKET_ADMITTED;
 	free(t->ask);
 	t->ask = NULL;
@@ -74,6 +93,8 @@ void ticket_free(struct governor *g, struct ticket *t)
 {
 	for (size_t i = 0; i < t->n_draws; i++)
 		t->draws[i].limiter->refs--;
+	if (t->is_arriving)
+		TAILQ_REMOVE(&g->arriving, t, by_arrival);
 	hashtab_remove(&g->tickets, &t->node);
 	free(t->ask);
 	free(t);

@@ -14,7 +14,10 @@ struct ticket *ticket_new(struct governor *g, uint64_t id, const struct draw *dr
 struct ticket *ticket_find(const struct governor *g, uint64_t id);
 
 // Takes from all its limiters, into debt if need be: it is admitted.
-void ticket_draw(struct ticket *t, uint64_t now_ns);
+void ticket_draw(struct governor *g, struct ticket *t, uint64_t now_ns);
+
+// What was admitted `headroom` ago has been counted by the provider by now_ns.
+void tickets_arrive(struct governor *g, uint64_t now_ns);
 
 // Gives all of it back.
 void ticket_undraw(struct ticket *t, uint64_t now_ns);
