@@ -184,6 +184,7 @@ static void swap(struct governor *a, struct governor *b)
 	*b = was;
 	LIST_MOVED(&a->waiting, by_age);
 	LIST_MOVED(&a->decided, by_age);
+	LIST_MOVED(&a->arriving, by_arrival);
 	LIST_MOVED(&a->contested, contested);
 	LIST_MOVED(&a->holders, holding);
 }

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "tap/tap.h"
 
 enum { WIDE_PROCESSES = 4 };           // so many new processes of one library …
 #define WIDE_WINDOW_NS (4 * NS_PER_S)  // … in so long: probe the library
@@ -38,14 +39,6 @@ struct result {
 	STAILQ_ENTRY(result) next;
 };
 
-// The links of one library's probes, for one process or for all.
-struct tap {
-	struct library *library;
-	uint32_t tgid; // 0: all processes
-	struct bpf_link *links[PROBES][2];
-	LIST_ENTRY(tap) next;
-};
-
 // A process and the libraries it uses, probed by itself or widely.
 struct tapped_process {
 	uint32_t tgid;
@@ -58,8 +51,6 @@ struct recent {
 	uint64_t at_ns[WIDE_PROCESSES]; // a ring of the newest arrivals
 	unsigned n;
 };
-
-LIST_HEAD(tap_list, tap);
 
 struct attacher {
 	struct kernel *kernel;
@@ -84,14 +75,6 @@ struct attacher {
 	struct recent recent[SLUICE_MAX_LIBRARIES];
 };
 
-static void destroy_tap(struct tap *tap)
-{
-	for (int probe = 0; probe < PROBES; probe++)
-		for (int i = 0; i < 2; i++)
-			bpf_link__destroy(tap->links[probe][i]);
-	free(tap);
-}
-
 static struct tap *find_tap(struct attacher *a, const struct library *library, uint32_t tgid)
 {
 	struct tap *tap;
@@ -102,55 +85,6 @@ static struct tap *find_tap(struct attacher *a, const struct library *library, u
 	return NULL;
 }
 
-// One probe, put in by a thread of its own: each waits for the kernel's event_mutex, which a
-// detach (of ours, or of a daemon that was killed) holds for a tenth of a second. Waiting together
-// they wait once, not eight times.
-struct attachment {
-	struct attacher *a;
-	const struct mapped_library *mapped;
-	struct tap *tap;
-	enum probe probe;
-	int at_return;
-	int err;
-	pthread_t thread;
-	bool has_thread;
-};
-
-static void *attach_one(void *arg)
-{
-	struct attachment *at = arg;
-	const struct library *library = at->mapped->library;
-	struct bpf_link *link = kernel_attach_probe(
-		at->a->kernel, at->probe, at->at_return, at->tap->tgid ? (int)at->tap->tgid : -1,
-		at->mapped->path, library->offsets[at->probe], library->id);
-
-	at->err = link ? 0 : -errno;
-	at->tap->links[at->probe][at->at_return] = link;
-	return NULL;
-}
-
-static int attach_all(struct attacher *a, const struct mapped_library *mapped, struct tap *tap)
-{
-	struct attachment all[PROBES * 2];
-	int n = 0, err = 0;
-
-	for (int i = 0; i < PROBES * 2; i++) {
-		if (!mapped->library->offsets[i / 2])
-			continue;
-		all[n] = (struct attachment){a, mapped, tap, i / 2, i % 2, 0, 0, false};
-		all[n].has_thread = !pthread_create(&all[n].thread, NULL, attach_one, &all[n]);
-		if (!all[n].has_thread)
-			attach_one(&all[n]);
-		n++;
-	}
-	for (int i = 0; i < n; i++) {
-		if (all[i].has_thread)
-			pthread_join(all[i].thread, NULL);
-		err = err ?: all[i].err;
-	}
-	return err;
-}
-
 static int add_tap(struct attacher *a, const struct mapped_library *mapped, uint32_t tgid)
 {
 	struct library *library = mapped->library;
@@ -159,15 +93,9 @@ static int add_tap(struct attacher *a, const struct mapped_library *mapped, uint
 
 	if (find_tap(a, library, tgid))
 		return 0;
-	tap = calloc(1, sizeof(*tap));
-	if (!tap)
-		return -ENOMEM;
-	tap->library = library;
-	tap->tgid = tgid;
-	err = attach_all(a, mapped, tap);
+	err = tap_new(&tap, a->kernel, mapped, tgid);
 	if (err) {
 		log_debug("cannot probe %s of process %u: %s", library->path, tgid, strerror(-err));
-		destroy_tap(tap);
 		return err;
 	}
 	LIST_INSERT_HEAD(&a->taps, tap, next);
@@ -380,20 +308,6 @@ static void *work(void *arg)
 	return NULL;
 }
 
-// The next link of a doomed tap, or NULL when the tap is empty.
-static struct bpf_link *take_link(struct tap *tap)
-{
-	for (int probe = 0; probe < PROBES; probe++)
-		for (int i = 0; i < 2; i++)
-			if (tap->links[probe][i]) {
-				struct bpf_link *link = tap->links[probe][i];
-
-				tap->links[probe][i] = NULL;
-				return link;
-			}
-	return NULL;
-}
-
 // The probes of a dead process cost nothing until they are taken out, so that waits for quiet.
 static bool may_detach(const struct attacher *a)
 {
@@ -414,7 +328,7 @@ static void *detach(void *arg)
 			pthread_cond_wait(&a->changed, &a->lock);
 			continue;
 		}
-		link = take_link(tap);
+		link = tap_take_link(tap);
 		if (!link) {
 			LIST_REMOVE(tap, next);
 			a->n_doomed--;
@@ -519,7 +433,7 @@ static void destroy_taps(struct tap_list *taps)
 
 	while ((tap = LIST_FIRST(taps))) {
 		LIST_REMOVE(tap, next);
-		destroy_tap(tap);
+		tap_free(tap);
 	}
 }
 
