@@ -72,8 +72,9 @@ def test_garbage(cgroup, sluiced):
     assert "not HTTP/1.1" in flow["why_opaque"]
     wait_for(lambda: (folder / "stdout").read_bytes() == b"PTTH ton si siht \xff\x02\x01\n", 2, "it has come back")
     client.stdin.write(b"and so on\n")
-    client.stdin.close()
+    client.stdin.flush()
     wait_for(lambda: (folder / "stdout").read_bytes().endswith(b"no os dna\n"), 2, "so has what follows")
+    client.stdin.close()
     wait_for(lambda: not daemon.flows(), 5, "the connection is shown no more when it is closed")
     server.stdout.close()
 
