@@ -52,7 +52,7 @@ class Hold:
         assert row["body_sha256"] == sending["sha256"], "the body was changed on its way"
         assert row["body_bytes"] == sending["bytes"]
         # t is when the head was whole: nothing of a held request may have left.
-        assert row["t"] >= seen - 0.005, "the server saw the request before it was released"
+        assert row["t"] >= seen - SLACK_S, "the server saw the request before it was released"
         due = self.empty_since + self.waiting["cost"] / self.fill_per_s
         assert row["t"] >= due - SLACK_S, "it was released before there were tokens"
         assert not self.daemon.status()["opaque"], f"Sluice did not understand something: {self.daemon.log_text()}"

@@ -11,6 +11,8 @@ CONNECTIONS = 50
 ROUNDS = 3
 # Slow enough that each request waits long enough to be seen in its queue.
 TOKENS_PER_S = 4000
+# The limit is overdrawn by so much that all connections are there before the first request goes.
+GATHER_S = 2
 # What goes through so fast need not have been seen on its way.
 SHORT_S = 0.3
 
@@ -61,7 +63,7 @@ def test_binding(name, governed, cgroup):
     plan = lanes(name)
     program = start(name, cgroup("many"), openai, plan, key=key, wait=True)
     wait_for(lambda: program.events("ready"), 30, lambda: f"{name} has started: {program.errors()}")
-    use_up(openai, TOKENS_PER_S * 60, key)
+    use_up(openai, TOKENS_PER_S * (60 + GATHER_S), key)
     openai.reset()
     with Watch(daemon) as watch:
         program.go()
