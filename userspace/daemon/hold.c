@@ -210,7 +210,7 @@ static bool is_gone(struct flow *flow)
 static void tend(struct daemon *d, struct flow *flow, void *arg)
 {
 	(void)arg;
-	// The event of its end may have been lost: each flow is looked for now and then.
+	// The event of its end may have been lost: each flow is looked for in turn.
 	if (flow->number % LOOK_EVERY_S == d->n_seconds % LOOK_EVERY_S && is_gone(flow)) {
 		flow_end(d, flow);
 		return;
