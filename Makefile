@@ -16,19 +16,22 @@ ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' $(WARNING
 BPF_ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
 
 # Each daemon folder is a step in a request's way; see docs/design.md.
-FOLDERS := base tap wire govern act config serve daemon
+FOLDERS := base tap wire govern act config store serve daemon
 SOURCES := $(sort $(foreach f,$(FOLDERS),$(wildcard userspace/$(f)/*.c)))
-CLI_SOURCES := $(sort $(wildcard userspace/cli/*.c)) $(sort $(wildcard userspace/config/*.c)) \
-	$(wildcard userspace/serve/utf8.c)
-PURE_SOURCES := $(filter userspace/wire/% userspace/govern/% userspace/config/% userspace/serve/%,$(SOURCES))
+# The command runs the same engine: to simulate, and to tell what a request would cost.
+CLI_SOURCES := $(sort $(foreach f,cli config wire govern simulate,$(wildcard userspace/$(f)/*.c))) \
+	$(addprefix userspace/serve/,utf8.c object.c governed.c question.c)
+PURE_SOURCES := $(sort $(wildcard userspace/simulate/*.c) \
+	$(filter $(foreach f,wire govern config store serve base,userspace/$(f)/%),$(SOURCES)))
 BPF_SOURCES := $(sort $(wildcard bpf/*.bpf.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/*_test.c)))
 
 objects = $(patsubst %.c,$(B)/%.o,$(1))
 
-LIBS := -lbpf -lelf -lz -levent -levent_pthreads -ljson-c -lyaml -lhttp_parser -lcrypto -lsystemd -lpthread -lm
-CLI_LIBS := -levent -ljson-c -lyaml -lncursesw -ltinfo -lm
-TEST_LIBS := -lcmocka -lelf -levent -ljson-c -lyaml -lhttp_parser -lcrypto -lpthread -lm
+LIBS := -lbpf -lelf -lz -levent -levent_pthreads -ljson-c -lyaml -lhttp_parser -lcrypto -lsqlite3 \
+	-lsystemd -lpthread -lm
+CLI_LIBS := -levent -ljson-c -lyaml -lhttp_parser -lcrypto -lncursesw -ltinfo -lm
+TEST_LIBS := -lcmocka -lelf -levent -ljson-c -lyaml -lhttp_parser -lcrypto -lsqlite3 -lpthread -lm
 
 all: $(B)/sluiced $(B)/sluice ## build the daemon and the command
 
@@ -44,6 +47,9 @@ $(B)/%.o: %.c
 
 # Only these see the skeleton of the kernel programs.
 $(call objects,$(wildcard userspace/tap/*.c userspace/act/*.c userspace/daemon/*.c)): $(B)/sluice.skel.h
+
+# They carry the tables of prices and tiers within them.
+$(B)/userspace/config/tables.o: $(wildcard userspace/config/data/*.csv)
 
 # The kernel's types: from the running kernel where it shows them, else the committed fallback.
 vmlinux/vmlinux.h:
@@ -85,8 +91,16 @@ check: deps ## everything: dependencies, build, all tests; root
 	$(MAKE) all
 	$(MAKE) check-unit check-openai check-bpf check-e2e
 
-bench: all ## what governing costs, measured side by side; root
+bench: all bench-engine ## what governing costs, measured side by side; root
 	/usr/bin/python3 tests/bench/bench.py
+
+bench-engine: all $(B)/bench/scheduler ## what a decision costs, and a simulated day; no root needed
+	$(B)/bench/scheduler
+	/usr/bin/python3 tests/bench/day.py
+
+$(B)/bench/%: tests/bench/%.c $(call objects,$(PURE_SOURCES))
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(filter %.o,$^) $(LDFLAGS) $(TEST_LIBS)
 
 demo: deps ## three teams on one quota, without Sluice and with it; root
 	$(MAKE) all
@@ -94,7 +108,8 @@ demo: deps ## three teams on one quota, without Sluice and with it; root
 
 # Packages of Debian 12. npm's are those of the test clients only (tests/e2e/package.json).
 PACKAGES := build-essential pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev \
-	libevent-dev libjson-c-dev libyaml-dev libhttp-parser-dev libssl-dev libsystemd-dev \
+	libevent-dev libjson-c-dev libyaml-dev libhttp-parser-dev libssl-dev libsqlite3-dev \
+	libsystemd-dev tzdata \
 	libncurses-dev libcmocka-dev openssl curl wget iproute2 procps nodejs npm \
 	python3 python3-pytest python3-requests python3-httpx python3-aiohttp
 
@@ -137,7 +152,7 @@ clean: ## removes what was built
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
-.PHONY: all check check-unit check-openai check-bpf check-e2e bench demo deps install uninstall clean help
+.PHONY: all check check-unit check-openai check-bpf check-e2e bench bench-engine demo deps install uninstall clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

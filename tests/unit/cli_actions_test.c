@@ -46,7 +46,7 @@ static void test_validate(void **state)
 			 "teams:\n  - { name: a, cgroup: /a }\n  - { name: b, cgroup: /b }\n");
 	result = sluice(fake, "validate", file);
 	assert_int_equal(result.code, 0);
-	assert_has(result.out, ": ok: 1 provider, 2 teams, 0 limits\n");
+	assert_has(result.out, ": ok: 1 provider, 2 teams, 0 policies\n");
 	assert_has(sluice(fake, "validate", file, "--json").out, "\"valid\":true,\"errors\":[]}\n");
 
 	write_file(file, "mode: sideways\n");

@@ -125,7 +125,41 @@ static void test_errors(void **state)
 	expect_error(*state, "POST", "/v1/status", 405, "Allow: GET, HEAD\r\n");
 	expect_error(*state, "DELETE", "/v1/flows", 405, "use GET, HEAD");
 	expect_error(*state, "GET", "/v1/reload", 405, "Allow: POST\r\n");
+	expect_error(*state, "POST", "/v1/policy", 405, "Allow: GET, HEAD\r\n");
 	expect_error(*state, "POST", "/", 405, "Allow: GET, HEAD\r\n");
+}
+
+static void test_queries_are_decoded(void **state)
+{
+	expect_json(*state, "/v1/explain?flow=5", FAKE_EXPLAIN);
+	expect_json(*state, "/v1/explain?x=%31&request=%31%32", FAKE_EXPLAIN);
+	expect_error(*state, "GET", "/v1/explain?flow=9", 404, "no flow 9");
+	expect_error(*state, "GET", "/v1/explain?flow", 404, "no flow ?");
+}
+
+static void test_bodies_arrive(void **state)
+{
+	static const char body[] = "{\"policy\":\"gpt-4\",\"key\":\"3f2a\"}";
+	struct fake *fake = *state;
+	char request[256], *answer;
+	int length = snprintf(request, sizeof(request),
+			      "POST /v1/reset HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n"
+			      "Connection: close\r\n\r\n%s",
+			      strlen(body), body);
+
+	answer = talk(fake->socket, request, (size_t)length);
+	assert_non_null(strstr(answer, "HTTP/1.1 200 "));
+	assert_non_null(strstr(answer, "{\"reset\":1}"));
+	free(answer);
+}
+
+static void test_text_comes_as_it_is(void **state)
+{
+	char *answer = ask(*state, "GET", "/v1/policy");
+
+	assert_non_null(strstr(answer, "Content-Type: application/yaml\r\n"));
+	assert_string_equal(strstr(answer, "\r\n\r\n") + 4, FAKE_YAML);
+	free(answer);
 }
 
 static void test_reload(void **state)
@@ -197,9 +231,8 @@ static void test_socket_mode(void **state)
 // Opens a second API at the same path, in this process.
 static int open_second(struct fake *fake, const char *path, struct api **ret)
 {
-	struct api_source source = fake_source(fake);
 	struct event_base *base = event_base_new();
-	int error = api_open(ret, base, path, &source);
+	int error = api_open(ret, base, path, fake_endpoints, fake);
 
 	if (!error)
 		api_close(*ret);
@@ -284,6 +317,9 @@ int main(void)
 		cmocka_unit_test(test_index),
 		cmocka_unit_test(test_head),
 		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_queries_are_decoded),
+		cmocka_unit_test(test_bodies_arrive),
+		cmocka_unit_test(test_text_comes_as_it_is),
 		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_large_body_is_refused),
 		cmocka_unit_test(test_nonsense_is_survived),

@@ -21,7 +21,7 @@ static inline void read_back(int fd, char *text, size_t size)
 
 static inline void become(const char *socket, const char *const *words)
 {
-	char *argv[16] = {"sluice"};
+	char *argv[32] = {"sluice"};
 
 	for (size_t i = 0; words[i]; i++)
 		argv[i + 1] = (char *)words[i];

@@ -37,8 +37,10 @@ static void test_queue(void **state)
 {
 	struct result queue = sluice((struct fake *)*state, "queue");
 
-	assert_has(queue.out, "350 ms      1.5 s");
-	assert_has(queue.out, "1 min 1 s    unknown");
+	assert_has(queue.out,
+		   "gpt-4  paid             2     900     350 ms      1.5 s      r12     5  4242");
+	assert_has(queue.out,
+		   "gpt-4  -                1    4000  1 min 1 s    unknown        -     6");
 	assert_true(strstr(queue.out, "python") < strstr(queue.out, "node"));
 }
 
@@ -46,9 +48,11 @@ static void test_limits(void **state)
 {
 	struct result limits = sluice((struct fake *)*state, "limits");
 
-	assert_has(limits.out, "LEVEL  CAPACITY  FULL  FILL/S  QUEUED\n");
-	assert_has(limits.out, " 1234     40000   3 %  666.67       2\n");
-	assert_has(limits.out, "  150       200  75 %    3.33       0\n");
+	assert_has(limits.out, "LEVEL  CAPACITY  FULL           RATE  QUEUED  SHUT\n");
+	assert_has(limits.out, " 1234     40000   3 %      40000/min       2  12.0 s\n");
+	assert_has(limits.out, "$12.50   $500.00   2 %  $500.00/month       0  until reset\n");
+	assert_has(limits.out, "   150       200  75 %        200/min       0\n");
+	assert_has(limits.out, "     ?         ?     -        0/5 min       0\n");
 }
 
 static void test_json_is_the_daemons(void **state)
@@ -115,7 +119,8 @@ static void test_usage(void **state)
 
 static void test_no_daemon(void **state)
 {
-	static const char *const verbs[] = {"status", "flows", "queue", "limits", "top", "reload"};
+	static const char *const verbs[] = {"status", "flows", "queue",  "limits",
+					    "top",    "reset", "record", "reload"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {

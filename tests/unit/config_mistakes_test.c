@@ -8,6 +8,8 @@
 
 #include "data/config/mistakes.h"
 
+#define PRICE_COLUMNS "model,usd_per_1m_input,usd_per_1m_cached_input,usd_per_1m_output\n"
+
 // One line of a message: it begins with the place, and holds every word in turn.
 static void assert_message(const char *message, const char *path, int line, const char *words)
 {
@@ -113,6 +115,54 @@ static void write_repeated(const char *path, const char *head, const char *piece
 	assert_int_equal(fclose(out), 0);
 }
 
+static void labels_are_bounded(void **state)
+{
+	struct place *place = *state;
+	FILE *out = fopen(place->file, "w");
+
+	assert_non_null(out);
+	fputs("labels:\n", out);
+	for (int i = 0; i < 2000; i++)
+		fprintf(out, "- label-%d\n", i);
+	fclose(out);
+	char *error = load_bad(place->file);
+	assert_non_null(strstr(error, "too many labels; expected at most 1000"));
+	free(error);
+}
+
+static void prices_of_ones_own_are_checked(void **state)
+{
+	static const struct {
+		const char *text;
+		int line;
+		const char *words;
+	} cases[] = {
+		{"", 0, "is empty|column names"},
+		{"model,usd_per_1m_input\na,1\n", 1, "no column usd_per_1m_cached_input"},
+		{PRICE_COLUMNS "a,1,2\n", 2, "3 fields|4, as in the header"},
+		{PRICE_COLUMNS "# x\na,1,2,3\nb,1,two,3\n", 4,
+		 "usd_per_1m_cached_input \"two\" is not a number"},
+		{PRICE_COLUMNS "a,-1,2,3\n", 2, "usd_per_1m_input \"-1\" is negative"},
+		{PRICE_COLUMNS ",1,2,3\n", 2, "a row without a model"},
+		{PRICE_COLUMNS "\"a\",1,2,3\n", 2, "a quoted field"},
+	};
+	struct place *place = *state;
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/prices.csv", place->directory);
+	write_text(place->file, "mode: observe\nprices: prices.csv\n");
+	char *error = load_bad(place->file);
+	assert_message(error, path, 0, "cannot be read|No such file|a CSV file");
+	free(error);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		write_text(path, cases[i].text);
+		error = load_bad(place->file);
+		assert_message(error, path, cases[i].line, cases[i].words);
+		free(error);
+	}
+	unlink(path);
+}
+
 static void hostile_sizes_are_refused(void **state)
 {
 	static const struct {
@@ -158,7 +208,7 @@ static void several_mistakes_are_shown_at_once(void **state)
 	free(error);
 
 	// The 20 that fit, and how many did not.
-	write_repeated(place->file, "limits:\n", "  - {rpm: -1}\n", 50, "");
+	write_repeated(place->file, "teams:\n", "  - {user: a, rpm: -1}\n", 50, "");
 	unlink(place->added);
 	error = rest = load_bad(place->file);
 	for (int i = 0; i < 20; i++)
@@ -174,6 +224,9 @@ static void keys_are_never_shown(void **state)
 		"limits: [{name: a, rpm: 1, match: {api_key: 0123456789abcdef0SECRET}}]\n",
 		"limits: [{name: a, rpm: 1, match: {api_key: [SECRET]}}]\n",
 		"limits: [{name: a, rpm: 1, match: {team: sk-proj-SECRET}}]\n",
+		"limits: [{name: a, rpm: 1, match: {match_labels: {api_key: SECRET}}}]\n",
+		"limits: [{name: a, rpm: 1, match: {sk-SECRET: a}}]\n",
+		"rules: [{set: priority, value: sk-SECRET}]\n",
 		"limits: [{name: a, rpm: 1, key: sk-SECRET}]\n",
 		"limits: [{name: a, rpm: Bearer sk-SECRET}]\n",
 		"sk-SECRET: 1\n",
@@ -230,7 +283,7 @@ static size_t mutate(char *bytes, size_t size, size_t room, uint32_t *random)
 static void mutations_load_or_are_refused(void **state)
 {
 	struct place *place = *state;
-	char good[4096], bytes[4096];
+	char good[8192], bytes[8192];
 	uint32_t random = 20261107;
 	size_t loaded = 0;
 	int fd = open(DATA "design.yaml", O_RDONLY | O_CLOEXEC);
@@ -265,6 +318,7 @@ int main(void)
 		TEST(a_yml_file_is_not_overlooked), TEST(unreadable_files_are_named),
 		TEST(hostile_sizes_are_refused),    TEST(several_mistakes_are_shown_at_once),
 		TEST(keys_are_never_shown),         TEST(mutations_load_or_are_refused),
+		TEST(labels_are_bounded),           TEST(prices_of_ones_own_are_checked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,16 +1,13 @@
 // The token bucket: what it lets through, when, and that a provider who hears of it late agrees.
+// The kinds that do not fill continuously are in govern_bucket_kinds_test.c.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include "govern/bucket.h"
 #include "govern/hashtab.h"
-
-#define S NS_PER_S
-#define MS (NS_PER_S / 1000)
-#define EPSILON 1e-6
+#include "govern_world.h"
 
 static uint64_t seed;
 
@@ -20,18 +17,18 @@ static double random_unit(void)
 	return (double)(seed >> 11) / 9007199254740992.0;
 }
 
+// `capacity` a minute.
 static struct bucket bucket(double capacity, uint64_t headroom_ns)
 {
 	struct bucket b;
 
-	bucket_init(&b, capacity, headroom_ns, 0);
+	bucket_init(&b,
+		    &(struct bucket_terms){.capacity = capacity,
+					   .fill_amount = capacity,
+					   .interval_ns = MINUTE,
+					   .headroom_ns = headroom_ns},
+		    0, 0);
 	return b;
-}
-
-static void assert_near(double a, double b)
-{
-	if (fabs(a - b) > EPSILON)
-		fail_msg("%f is not %f", a, b);
 }
 
 static void starts_full_and_refills_in_a_minute(void **state)
@@ -95,7 +92,7 @@ static void a_shut_bucket_opens_by_itself(void **state)
 	assert_true(bucket_admits(&b, 1, 7 * S));
 }
 
-static void corrections_never_raise_the_level(void **state)
+static void lowering_never_raises(void **state)
 {
 	(void)state;
 	struct bucket b = bucket(60, 0);
@@ -105,8 +102,96 @@ static void corrections_never_raise_the_level(void **state)
 	assert_near(bucket_level(&b, 0), 30);
 	bucket_lower_to(&b, 5, 0);
 	assert_near(bucket_level(&b, 0), 5);
-	bucket_refund(&b, 100, 0, 0);
+}
+
+static void raising_never_lowers_and_ends_when_full(void **state)
+{
+	(void)state;
+	struct bucket b = bucket(60, 0);
+
+	bucket_draw(&b, 30, 0);
+	bucket_raise_to(&b, 20, 0);
+	assert_near(bucket_level(&b, 0), 30);
+	bucket_raise_to(&b, 40, 0);
+	assert_near(bucket_level(&b, 0), 40);
+	bucket_raise_to(&b, 1000, 0);
 	assert_near(bucket_level(&b, 0), 60);
+}
+
+static void a_lump_that_never_fills_is_spent_once(void **state)
+{
+	(void)state;
+	struct bucket b;
+
+	bucket_init(&b, &(struct bucket_terms){.capacity = 10, .interval_ns = MINUTE}, 0, 0);
+	assert_true(bucket_admits(&b, 10, 0));
+	bucket_draw(&b, 4, 0);
+	assert_near(bucket_level(&b, 365 * DAY), 6);
+	assert_int_equal(bucket_ready_ns(&b, 6, DAY), DAY);
+	assert_int_equal(bucket_ready_ns(&b, 7, DAY), BUCKET_NEVER);
+}
+
+// Nothing is known of the provider's limit yet: all may go, until a 429 says otherwise.
+static void an_infinite_capacity_admits_everything_unless_shut(void **state)
+{
+	(void)state;
+	struct bucket b = bucket(INFINITY, 250 * MS);
+
+	for (int i = 0; i < 100; i++)
+		bucket_draw(&b, 1e12, (uint64_t)i);
+	assert_true(bucket_admits(&b, 1e15, 0));
+	assert_true(bucket_fill_per_s(&b) == 0);
+	bucket_shut(&b, 5 * S);
+	assert_false(bucket_admits(&b, 1, 0));
+	assert_int_equal(bucket_ready_ns(&b, 1, 0), 5 * S);
+	bucket_refund(&b, 1e12, 0, 6 * S);
+	assert_true(isinf(bucket_level(&b, 6 * S)));
+}
+
+static void a_limit_learnt_late_begins_full_and_one_that_shrinks_is_clipped(void **state)
+{
+	(void)state;
+	struct bucket b = bucket(INFINITY, 0);
+
+	bucket_draw(&b, 1e6, 0);
+	bucket_retune(&b, 500, MINUTE, S);
+	assert_near(bucket_level(&b, S), 500);
+	bucket_draw(&b, 100, S);
+	bucket_retune(&b, 300, DAY, S);
+	assert_near(bucket_level(&b, S), 300);
+	bucket_draw(&b, 300, S);
+	assert_near(bucket_level(&b, S + DAY / 2), 150);
+	bucket_retune(&b, 600, DAY, S + DAY / 2); // more is known: no gift of what is not filled
+	assert_near(bucket_level(&b, S + DAY / 2), 150);
+}
+
+static void a_reset_bucket_is_as_new(void **state)
+{
+	(void)state;
+	struct bucket b = bucket(60, 250 * MS);
+
+	bucket_draw(&b, 200, S);
+	bucket_shut(&b, BUCKET_NEVER);
+	assert_false(bucket_is_fresh(&b, 2 * S));
+	bucket_reset(&b, 2 * S);
+	assert_true(bucket_is_fresh(&b, 2 * S));
+	assert_true(bucket_admits(&b, 60, 2 * S));
+	bucket_draw(&b, 60, 2 * S);
+	assert_near(bucket_level(&b, 4 * S), 1.75); // and fills at its own rate, after the headroom
+}
+
+static void a_bucket_is_fresh_when_full_open_and_filling(void **state)
+{
+	(void)state;
+	struct bucket b = bucket(60, 250 * MS);
+
+	assert_true(bucket_is_fresh(&b, 0));
+	bucket_draw(&b, 1, 0);
+	assert_false(bucket_is_fresh(&b, S + 200 * MS));
+	assert_true(bucket_is_fresh(&b, S + 250 * MS));
+	bucket_shut(&b, 10 * S);
+	assert_false(bucket_is_fresh(&b, 10 * S - 1));
+	assert_true(bucket_is_fresh(&b, 10 * S));
 }
 
 // Giving back what has been refilled already would let twice the limit through.
@@ -124,6 +209,16 @@ static void a_late_refund_gives_back_what_is_still_missing(void **state)
 		bucket_draw(&b, 1, s * S);
 	bucket_refund(&b, 10, 180 * S, 190 * S);
 	assert_near(bucket_level(&b, 190 * S), 10);
+}
+
+static void a_refund_never_gives_more_than_full(void **state)
+{
+	(void)state;
+	struct bucket b = bucket(60, 0);
+
+	bucket_draw(&b, 30, 0);
+	bucket_refund(&b, 100, 0, 0);
+	assert_near(bucket_level(&b, 0), 60);
 }
 
 static void a_clock_that_stands_still_or_steps_back_gives_nothing(void **state)
@@ -223,7 +318,7 @@ static void a_provider_charged_late_never_answers_429(void **state)
 
 	seed = 2;
 	for (double largest = 100; largest < 60000; largest *= 3) {
-		assert_true(lowest_level_there(250 * MS, 250 * MS, largest, &used) > -EPSILON);
+		assert_true(lowest_level_there(250 * MS, 250 * MS, largest, &used) > -1e-6);
 		if (used < 0.99)
 			fail_msg("largest %f: only %f of the rate was used", largest, used);
 	}
@@ -239,8 +334,15 @@ int main(void)
 		cmocka_unit_test(a_request_above_the_capacity_goes_into_debt),
 		cmocka_unit_test(capacity_zero_forbids),
 		cmocka_unit_test(a_shut_bucket_opens_by_itself),
-		cmocka_unit_test(corrections_never_raise_the_level),
+		cmocka_unit_test(lowering_never_raises),
+		cmocka_unit_test(raising_never_lowers_and_ends_when_full),
+		cmocka_unit_test(a_lump_that_never_fills_is_spent_once),
+		cmocka_unit_test(an_infinite_capacity_admits_everything_unless_shut),
+		cmocka_unit_test(a_limit_learnt_late_begins_full_and_one_that_shrinks_is_clipped),
+		cmocka_unit_test(a_reset_bucket_is_as_new),
+		cmocka_unit_test(a_bucket_is_fresh_when_full_open_and_filling),
 		cmocka_unit_test(a_late_refund_gives_back_what_is_still_missing),
+		cmocka_unit_test(a_refund_never_gives_more_than_full),
 		cmocka_unit_test(a_clock_that_stands_still_or_steps_back_gives_nothing),
 		cmocka_unit_test(ready_ns_is_exact),
 		cmocka_unit_test(small_draws_do_not_drift),

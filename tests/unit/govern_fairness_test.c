@@ -1,286 +1,663 @@
-// Who goes first, and how much each team gets when there is not enough for all.
-#include <math.h>
+// How much each team, workload and user gets when there is not enough for all, and who goes first.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <cmocka.h>
-#include "govern/bucket.h"
-#include "govern/governor.h"
-#include "govern/hashtab.h"
+#include "govern_world.h"
+#include "govern_race.h"
 
-#define S NS_PER_S
-#define TEAMS 3
-#define MINUTES(value)                                                                             \
-	{                                                                                          \
-		RATE_PER_MINUTE, value                                                             \
-	}
+enum { ADMISSIONS = 10000 };
 
-static uint64_t seed;
+static struct race race; // too large for the stack
 
-static uint64_t random_below(uint64_t n)
+static struct race *race_new(struct world *w)
 {
-	seed = hash_mix(seed, 1);
-	return seed % n;
+	memset(&race, 0, sizeof(race));
+	race.w = w;
+	race.seed = 7;
+	return &race;
 }
 
-// Submits, and says what became of it.
-static enum verdict submit(struct governor *g, uint64_t id, const struct team *team,
-			   const char *model, double tokens, uint64_t now)
+static void assert_share(size_t source, double expected)
 {
-	struct ask ask = {.id = id, .model = model, .team = team, .requests = 1, .tokens = tokens};
-	enum verdict verdict;
-	const char *policy;
+	double share = race_share(&race, source);
 
-	assert_int_equal(governor_submit(g, &ask, now, &verdict, &policy), 0);
-	return verdict;
+	if (fabs(share - expected) > 0.01 * expected)
+		fail_msg("source %zu got %f of the tokens, not %f", source, share, expected);
 }
 
-static void drain(struct governor *g, uint64_t id, const char *model)
+static void assert_requests_share(size_t source, double expected)
 {
-	struct ask ask = {.id = id, .model = model, .requests = 1e4, .tokens = 1e5};
-	enum verdict verdict;
-	const char *policy;
+	double share = race_requests_share(&race, source);
 
-	assert_int_equal(governor_submit(g, &ask, 0, &verdict, &policy), 0);
+	if (fabs(share - expected) > 0.01 * expected)
+		fail_msg("source %zu got %f of the requests, not %f", source, share, expected);
 }
 
-// Teams that always have more to send: whoever is admitted is replaced at once. Runs until
-// `admissions`; got[i] is what team i had admitted, in units of the contended limit.
-struct race {
-	const struct policy *policy;
-	const char *models[TEAMS];
-	bool in_requests; // what is contended
-	double got[TEAMS];
-};
-
-static void run_race(struct race *race, size_t admissions)
+// Three teams of the weights 4, 2 and 1.
+static struct world *three_teams(void)
 {
-	enum { EACH = 5, IDS = 1000000 };
-	struct governor *g = governor_new(race->policy, 0);
-	static double tokens[IDS];
-	struct decision d;
-	uint64_t now = 0, id = 10;
+	struct world *w = world_new();
 
-	seed = 7;
-	drain(g, 0, "m1");
-	drain(g, 1, "m2");
-	for (size_t i = 0; i < EACH * TEAMS; i++, id++) {
-		size_t team = id % TEAMS;
-
-		tokens[id] = 1 + (double)random_below(4000);
-		submit(g, id, &race->policy->teams[team], race->models[team], tokens[id], now);
-	}
-	for (id = (id + TEAMS - 1) / TEAMS * TEAMS; admissions;) {
-		now = governor_next_ns(g, now);
-		if (!governor_run(g, now, &d, 1))
-			continue;
-		assert_int_equal(d.verdict, VERDICT_ADMITTED);
-		governor_settle(g, d.id, now);
-		if (d.id < 10)
-			continue;
-		size_t team = d.id % TEAMS;
-		race->got[team] += race->in_requests ? 1 : tokens[d.id];
-		admissions--;
-		uint64_t next = id + team;
-		id += TEAMS;
-		assert_true(next < IDS);
-		tokens[next] = 1 + (double)random_below(4000);
-		submit(g, next, &race->policy->teams[team], race->models[team], tokens[next], now);
-	}
-	governor_free(g);
+	world_team(w, "chat", 4);
+	world_team(w, "review", 2);
+	world_team(w, "batch", 1);
+	return w;
 }
 
-static void assert_shares(const struct race *race, const double expected[TEAMS])
+// Each asks for 1 to 4000 tokens at a time.
+static void run_teams(struct world *w, double rpm, double tpm)
 {
-	double sum = race->got[0] + race->got[1] + race->got[2];
+	struct race *r = race_new(w);
 
-	for (size_t i = 0; i < TEAMS; i++)
-		if (fabs(race->got[i] / sum - expected[i]) > 0.01 * expected[i])
-			fail_msg("team %zu got %f of all, not %f", i, race->got[i] / sum,
-				 expected[i]);
-}
-
-static struct team chat = {.name = "chat", .weight = 4, .priority = 1};
-static struct team review = {.name = "review", .weight = 2, .priority = 1};
-static struct team batch = {.name = "batch", .weight = 1, .priority = 1};
-static const double four_two_one[] = {4 / 7.0, 2 / 7.0, 1 / 7.0};
-
-static struct policy policy_of(struct team teams[TEAMS], struct limit *limits, size_t n_limits)
-{
-	teams[0] = chat;
-	teams[1] = review;
-	teams[2] = batch;
-	return (struct policy){
-		.max_wait_ns = UINT64_MAX,
-		.headroom_ns = S / 4,
-		.teams = teams,
-		.n_teams = TEAMS,
-		.limits = limits,
-		.n_limits = n_limits,
-	};
+	for (size_t i = 0; i < w->policy.n_teams; i++)
+		race_add(r, (struct source){.team = &w->teams[i], .smallest = 1, .largest = 4000});
+	world_begin(w, 0);
+	race_drain(r, rpm, tpm);
+	race_run(r, ADMISSIONS);
 }
 
 static void tokens_are_shared_by_weight(void **state)
 {
-	(void)state;
-	struct team teams[TEAMS];
-	struct limit limit = {.name = "l", .rpm = MINUTES(6e6), .tpm = MINUTES(60000)};
-	struct policy policy = policy_of(teams, &limit, 1);
-	struct race race = {&policy, {"m1", "m1", "m1"}, false, {0}};
+	struct world *w = three_teams();
 
-	run_race(&race, 10000);
-	assert_shares(&race, four_two_one);
+	(void)state;
+	world_limit(w, "l", RESOURCE_TOKENS, 60000, NULL);
+	run_teams(w, 0, 60000);
+	assert_share(0, 4 / 7.0);
+	assert_share(1, 2 / 7.0);
+	assert_share(2, 1 / 7.0);
+	world_free(w);
 }
 
 static void requests_are_shared_by_weight_whatever_their_size(void **state)
 {
-	(void)state;
-	struct team teams[TEAMS];
-	struct limit limit = {.name = "l", .rpm = MINUTES(60), .tpm = MINUTES(6e7)};
-	struct policy policy = policy_of(teams, &limit, 1);
-	struct race race = {&policy, {"m1", "m1", "m1"}, true, {0}};
+	struct world *w = three_teams();
 
-	run_race(&race, 10000);
-	assert_shares(&race, four_two_one);
+	(void)state;
+	world_limit(w, "l", RESOURCE_REQUESTS, 60, NULL);
+	world_limit(w, "never reached", RESOURCE_TOKENS, 6e7, NULL);
+	run_teams(w, 60, 0);
+	assert_requests_share(0, 4 / 7.0);
+	assert_requests_share(1, 2 / 7.0);
+	assert_requests_share(2, 1 / 7.0);
+	world_free(w);
 }
 
-// A team with a ceiling of its own still has its weight's share of the limit that all want.
-static void a_ceiling_does_not_change_the_shares(void **state)
+// Which models a team asks for makes no difference where all share one limit.
+static void teams_on_different_models_share_a_common_limit_by_weight(void **state)
 {
-	(void)state;
-	struct team teams[TEAMS];
-	struct limit limit = {.name = "l", .tpm = MINUTES(60000)};
-	struct policy policy = policy_of(teams, &limit, 1);
-	struct race race = {&policy, {"m1", "m1", "m1"}, false, {0}};
+	struct world *w = three_teams();
+	struct race *r = race_new(w);
+	char *const models[] = {"m1", "m2", "m1"};
 
-	teams[1].tpm = (struct rate){RATE_PERCENT, 50};
-	run_race(&race, 10000);
-	assert_shares(&race, four_two_one);
+	(void)state;
+	world_limit(w, "m1", RESOURCE_TOKENS, 90000, "m1");
+	world_limit(w, "m2", RESOURCE_TOKENS, 90000, "m2");
+	world_limit(w, "organization", RESOURCE_TOKENS, 60000, NULL);
+	for (size_t i = 0; i < 3; i++)
+		race_add(r, (struct source){.team = &w->teams[i],
+					    .labels = {{LABEL_MODEL, models[i]}},
+					    .smallest = 1,
+					    .largest = 4000});
+	world_begin(w, 0);
+	race_drain(r, 0, 60000);
+	race_run(r, ADMISSIONS);
+	assert_share(0, 4 / 7.0);
+	assert_share(1, 2 / 7.0);
+	assert_share(2, 1 / 7.0);
+	world_free(w);
+}
+
+static void a_ceiling_above_its_share_changes_nothing(void **state)
+{
+	struct world *w = three_teams();
+
+	(void)state;
+	world_limit(w, "l", RESOURCE_TOKENS, 60000, NULL);
+	w->teams[1].tpm = (struct rate){RATE_PERCENT, 50};
+	run_teams(w, 0, 60000);
+	assert_share(0, 4 / 7.0);
+	assert_share(1, 2 / 7.0);
+	assert_share(2, 1 / 7.0);
+	world_free(w);
 }
 
 static void a_ceiling_holds_and_the_others_share_the_rest(void **state)
 {
+	const struct rate ceilings[] = {{RATE_PERCENT, 10}, {RATE_PER_MINUTE, 6000}};
+
 	(void)state;
-	struct team teams[TEAMS];
-	struct limit limit = {.name = "l", .tpm = MINUTES(60000)};
-	struct policy policy = policy_of(teams, &limit, 1);
-	struct race race = {&policy, {"m1", "m1", "m1"}, false, {0}};
+	for (size_t i = 0; i < 2; i++) {
+		struct world *w = three_teams();
 
-	teams[1].tpm = (struct rate){RATE_PERCENT, 10};
-	run_race(&race, 10000);
-	assert_shares(&race, (double[]){0.72, 0.1, 0.18});
-}
-
-// Different models, one organization-wide limit.
-static void lanes_that_share_a_limit_share_it_by_weight(void **state)
-{
-	(void)state;
-	struct team teams[TEAMS];
-	struct limit limits[] = {
-		{.name = "m1", .match.model = "m1", .tpm = MINUTES(90000)},
-		{.name = "m2", .match.model = "m2", .tpm = MINUTES(90000)},
-		{.name = "org", .tpm = MINUTES(60000)},
-	};
-	struct policy policy = policy_of(teams, limits, 3);
-	struct race race = {&policy, {"m1", "m2", "m1"}, false, {0}};
-
-	run_race(&race, 10000);
-	assert_shares(&race, four_two_one);
-}
-
-// One bucket of `tpm`, drained; then requests from the teams of `policy`.
-static struct governor *drained(const struct policy *policy, double tpm)
-{
-	struct governor *g = governor_new(policy, 0);
-
-	assert_int_equal(submit(g, 1000, NULL, "m", tpm, 0), VERDICT_ADMITTED);
-	return g;
-}
-
-static void assert_leaving_order(struct governor *g, const uint64_t *ids, size_t n)
-{
-	uint64_t now = 0;
-	struct decision d;
-
-	for (size_t i = 0; i < n;) {
-		now = governor_next_ns(g, now);
-		if (!governor_run(g, now, &d, 1))
-			continue;
-		assert_int_equal(d.id, ids[i]);
-		i++;
+		world_limit(w, "l", RESOURCE_TOKENS, 60000, NULL);
+		w->teams[1].tpm = ceilings[i];
+		run_teams(w, 0, 60000);
+		assert_share(0, 0.72);
+		assert_share(1, 0.1);
+		assert_share(2, 0.18);
+		world_free(w);
 	}
 }
 
-static void a_later_more_urgent_request_overtakes(void **state)
+// Of one team: workloads by their priorities.
+static void workloads_of_a_team_share_by_priority(void **state)
+{
+	static char *const models[] = {"m1", "m2", "m3"};
+	const double priorities[] = {4, 2, 1};
+	struct world *w = world_new();
+	struct race *r = race_new(w);
+
+	(void)state;
+	world_limit(w, "l", RESOURCE_TOKENS, 60000, NULL);
+	world_team(w, "only", 1);
+	for (size_t i = 0; i < 3; i++) {
+		world_workload(&w->schedulers[0], models[i],
+			       world_equals(w, LABEL_MODEL, models[i]), priorities[i]);
+		race_add(r, (struct source){.team = w->teams,
+					    .labels = {{LABEL_MODEL, models[i]}},
+					    .smallest = 1,
+					    .largest = 4000});
+	}
+	world_begin(w, 0);
+	race_drain(r, 0, 60000);
+	race_run(r, ADMISSIONS);
+	assert_share(0, 4 / 7.0);
+	assert_share(1, 2 / 7.0);
+	assert_share(2, 1 / 7.0);
+	world_free(w);
+}
+
+static const char *user_name(size_t i)
+{
+	static char names[RACE_SOURCES][8];
+
+	snprintf(names[i], sizeof(names[i]), "u%zu", i);
+	return names[i];
+}
+
+// However many requests a user sends, and however large they are.
+static void users_share_equally(void **state)
+{
+	enum { USERS = 20 };
+	struct world *w = world_new();
+	struct race *r = race_new(w);
+	size_t user = world_label(w, "http.header.x-user");
+
+	(void)state;
+	world_limit(w, "l", RESOURCE_TOKENS, 60000, NULL);
+	w->schedulers[0].fairness_label = user;
+	for (size_t i = 0; i < USERS; i++)
+		race_add(r, (struct source){.labels = {{user, user_name(i)}},
+					    .smallest = 1,
+					    .largest = 50 * (double)(1 + i),
+					    .backlog = 1 + i % 7});
+	world_begin(w, 0);
+	race_drain(r, 0, 60000);
+	race_run(r, ADMISSIONS);
+	for (size_t i = 0; i < USERS; i++)
+		assert_share(i, 1.0 / USERS);
+	assert_true(race_jain_index(r) >= 0.99);
+	world_free(w);
+}
+
+// What two equal teams get, one of which is split up into `n` workloads or users.
+static double share_of_the_undivided(size_t n, bool into_workloads)
+{
+	static char names[RACE_SOURCES][8];
+	struct world *w = world_new();
+	struct race *r = race_new(w);
+	size_t label = world_label(w, "http.header.x-part");
+	double share;
+
+	world_limit(w, "l", RESOURCE_TOKENS, 60000, NULL);
+	world_team(w, "undivided", 1);
+	world_team(w, "divided", 1);
+	if (!into_workloads)
+		w->schedulers[0].fairness_label = label;
+	race_add(r, (struct source){.team = &w->teams[0], .smallest = 1, .largest = 2000});
+	for (size_t i = 0; i < n; i++) {
+		snprintf(names[i], sizeof(names[i]), "p%zu", i);
+		if (into_workloads)
+			world_workload(&w->schedulers[0], names[i],
+				       world_equals(w, label, names[i]), 1);
+		race_add(r, (struct source){.team = &w->teams[1],
+					    .labels = {{label, names[i]}},
+					    .smallest = 1,
+					    .largest = 2000});
+	}
+	world_begin(w, 0);
+	race_drain(r, 0, 60000);
+	race_run(r, ADMISSIONS);
+	share = race_share(r, 0);
+	world_free(w);
+	return share;
+}
+
+static void a_team_does_not_get_more_by_splitting_up(void **state)
 {
 	(void)state;
-	struct team teams[TEAMS];
-	struct limit limit = {.name = "l", .tpm = MINUTES(60)};
-	struct policy policy = policy_of(teams, &limit, 1);
-	struct governor *g = drained(&policy, 60);
+	assert_close(share_of_the_undivided(1, false), 0.5, 0.005);
+	assert_close(share_of_the_undivided(10, true), 0.5, 0.005);
+	assert_close(share_of_the_undivided(100, false), 0.5, 0.005);
+}
 
-	teams[0].priority = 100;
+// A request of priority p costs its team 1/p of its tokens (contest.h).
+static void a_priority_makes_tokens_cheaper_for_its_team(void **state)
+{
+	struct world *w = world_new();
+	struct race *r = race_new(w);
+
+	(void)state;
+	world_limit(w, "l", RESOURCE_TOKENS, 60000, NULL);
+	world_team(w, "urgent", 1);
+	world_team(w, "not", 2);
+	race_add(r, (struct source){.team = &w->teams[0],
+				    .labels = {{LABEL_PRIORITY, "20"}},
+				    .smallest = 1,
+				    .largest = 1000});
+	race_add(r, (struct source){.team = &w->teams[1], .smallest = 1, .largest = 1000});
+	world_begin(w, 0);
+	race_drain(r, 0, 60000);
+	race_run(r, ADMISSIONS);
+	assert_share(0, 20 / 22.0);
+	assert_close(race_share(r, 1), 2 / 22.0, 0.0015);
+	world_free(w);
+}
+
+// One bucket of 60 a minute, empty; teams of the weights 4, 2 and 1.
+static struct world *drained(void)
+{
+	struct world *w = three_teams();
+
+	world_limit(w, "l", RESOURCE_TOKENS, 60, NULL);
+	return w;
+}
+
+static void drain(struct world *w)
+{
+	world_begin(w, 0);
+	assert_int_equal(submit(w, ASK(w, 1000, 60), 0), VERDICT_ADMITTED);
+}
+
+static void assert_order(struct world *w, const uint64_t *ids, size_t n)
+{
+	uint64_t now = 0;
+
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(next_decision(w, &now).id, ids[i]);
+}
+
+static void a_later_more_urgent_request_overtakes_all_that_wait(void **state)
+{
+	struct world *w = drained();
+
+	(void)state;
+	drain(w);
+	for (uint64_t id = 1; id <= 12; id++)
+		submit(w, of_team(ASK(w, id, 10), &w->teams[id % 3]), 0);
+	submit(w, of_team(ASK(w, 13, 10, {LABEL_PRIORITY, "100"}), &w->teams[2]), 0);
+	assert_int_equal(next_decision(w, &(uint64_t){0}).id, 13);
+	world_free(w);
+}
+
+static void urgency_of_a_team_counts_like_that_of_a_request(void **state)
+{
+	struct world *w = drained();
+
+	(void)state;
+	w->teams[0].priority = 100;
+	drain(w);
 	for (uint64_t id = 1; id <= 3; id++)
-		submit(g, id, &teams[2], "m", 10, 0);
-	submit(g, 4, &teams[1], "m", 10, 0);
-	submit(g, 5, &teams[0], "m", 10, 0);
-	assert_leaving_order(g, (uint64_t[]){5, 4, 1, 2, 3}, 5);
-	governor_free(g);
+		submit(w, of_team(ASK(w, id, 10), &w->teams[2]), 0);
+	submit(w, of_team(ASK(w, 4, 10), &w->teams[1]), 0);
+	submit(w, of_team(ASK(w, 5, 10), &w->teams[0]), 0);
+	assert_order(w, (uint64_t[]){5, 4, 1, 2, 3}, 5);
+	world_free(w);
+}
+
+static void a_lower_tier_goes_before_any_priority(void **state)
+{
+	struct world *w = drained();
+
+	(void)state;
+	w->teams[0].tier = 1;
+	drain(w);
+	submit(w, of_team(ASK(w, 1, 10, {LABEL_PRIORITY, "1000"}), &w->teams[0]), 0);
+	submit(w, of_team(ASK(w, 2, 10), &w->teams[1]), 0);
+	submit(w, of_team(ASK(w, 3, 10), &w->teams[2]), 0);
+	assert_order(w, (uint64_t[]){2, 3, 1}, 3);
+	world_free(w);
 }
 
 static void equals_leave_in_order_of_arrival(void **state)
 {
-	(void)state;
-	struct team teams[TEAMS];
-	struct limit limit = {.name = "l", .tpm = MINUTES(60)};
-	struct policy policy = policy_of(teams, &limit, 1);
-	struct governor *g = drained(&policy, 60);
+	struct world *w = drained();
 
-	teams[0].weight = teams[1].weight = 1;
-	submit(g, 1, &teams[2], "m", 10, 0);
-	submit(g, 2, &teams[0], "m", 10, 0);
-	submit(g, 3, &teams[1], "m", 10, 0);
-	assert_leaving_order(g, (uint64_t[]){1, 2, 3}, 3);
-	governor_free(g);
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		w->teams[i].weight = 1;
+	drain(w);
+	submit(w, of_team(ASK(w, 1, 10), &w->teams[2]), 0);
+	submit(w, of_team(ASK(w, 2, 10), &w->teams[0]), 0);
+	submit(w, of_team(ASK(w, 3, 10), &w->teams[1]), 0);
+	assert_order(w, (uint64_t[]){1, 2, 3}, 3);
+	world_free(w);
 }
 
 // Cancelling does not cost a team its turn.
 static void a_withdrawn_request_gives_its_turn_back(void **state)
 {
-	(void)state;
-	struct team teams[TEAMS];
-	struct limit limit = {.name = "l", .tpm = MINUTES(60)};
-	struct policy policy = policy_of(teams, &limit, 1);
-	struct governor *g = drained(&policy, 60);
+	struct world *w = drained();
 
-	teams[0].weight = teams[1].weight = 1;
-	submit(g, 1, &teams[0], "m", 50, 0); // large, and gone soon
-	submit(g, 2, &teams[0], "m", 40, 0);
-	submit(g, 3, &teams[0], "m", 10, 0);
-	submit(g, 4, &teams[1], "m", 15, 0);
-	governor_withdraw(g, 1, 0);
-	governor_withdraw(g, 2, 0);
-	assert_leaving_order(g, (uint64_t[]){3, 4}, 2);
-	governor_free(g);
+	(void)state;
+	w->teams[0].weight = w->teams[1].weight = 1;
+	drain(w);
+	submit(w, of_team(ASK(w, 1, 50), &w->teams[0]), 0); // large, and gone soon
+	submit(w, of_team(ASK(w, 2, 40), &w->teams[0]), 0);
+	submit(w, of_team(ASK(w, 3, 10), &w->teams[0]), 0);
+	submit(w, of_team(ASK(w, 4, 15), &w->teams[1]), 0);
+	governor_withdraw(w->g, 1, false, 0);
+	governor_withdraw(w->g, 2, false, 0);
+	assert_order(w, (uint64_t[]){3, 4}, 2);
+	world_free(w);
 }
 
 // What a team took while nobody else wanted it is not held against it.
 static void idle_capacity_is_free(void **state)
 {
-	(void)state;
-	struct team teams[TEAMS];
-	struct limit limit = {.name = "l", .tpm = MINUTES(60)};
-	struct policy policy = policy_of(teams, &limit, 1);
-	struct governor *g = governor_new(&policy, 0);
+	struct world *w = drained();
 
-	teams[0].weight = 1;
+	(void)state;
+	w->teams[0].weight = 1;
+	world_begin(w, 0);
 	for (uint64_t id = 10; id < 16; id++)
-		assert_int_equal(submit(g, id, &teams[0], "m", 10, 0), VERDICT_ADMITTED);
-	submit(g, 1, &teams[0], "m", 10, 0);
-	submit(g, 2, &teams[2], "m", 10, 0);
-	assert_leaving_order(g, (uint64_t[]){1, 2}, 2);
-	governor_free(g);
+		assert_int_equal(submit(w, of_team(ASK(w, id, 10), &w->teams[0]), 0),
+				 VERDICT_ADMITTED);
+	submit(w, of_team(ASK(w, 1, 10), &w->teams[0]), 0);
+	submit(w, of_team(ASK(w, 2, 10), &w->teams[2]), 0);
+	assert_order(w, (uint64_t[]){1, 2}, 2);
+	world_free(w);
+}
+
+// A team that was away does not get later what it did not want then.
+static void idle_time_is_not_saved_up(void **state)
+{
+	struct world *w = three_teams();
+	struct race *r = race_new(w);
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		w->teams[i].weight = 1;
+	world_limit(w, "l", RESOURCE_TOKENS, 60000, NULL);
+	race_add(r, (struct source){.team = &w->teams[0], .smallest = 1, .largest = 1000});
+	race_add(r, (struct source){.team = &w->teams[1], .smallest = 1, .largest = 1000});
+	world_begin(w, 0);
+	race_drain(r, 0, 60000);
+	race_run(r, ADMISSIONS);
+	size_t late =
+		race_add(r, (struct source){.team = &w->teams[2], .smallest = 1, .largest = 1000});
+	for (size_t i = 0; i < r->n_sources; i++)
+		r->sources[i].tokens = 0;
+	for (size_t i = 0; i < 5; i++)
+		race_send(r, late);
+	race_run(r, 300);
+	assert_close(race_share(r, late), 1 / 3.0, 0.01);
+	world_free(w);
+}
+
+static void a_guarantee_holds_against_weights_and_priorities(void **state)
+{
+	struct world *w = three_teams();
+	struct race *r = race_new(w);
+
+	(void)state;
+	world_limit(w, "l", RESOURCE_TOKENS, 60000, NULL);
+	w->teams[2].guarantee = 20;
+	for (size_t i = 0; i < 3; i++)
+		race_add(r, (struct source){.team = &w->teams[i],
+					    .labels = {{LABEL_PRIORITY, i == 2 ? "1" : "1000"}},
+					    .smallest = 1,
+					    .largest = 2000});
+	world_begin(w, 0);
+	race_drain(r, 0, 60000);
+	race_run(r, ADMISSIONS);
+	assert_share(0, 0.8 * 4 / 6);
+	assert_share(1, 0.8 * 2 / 6);
+	assert_share(2, 0.2);
+	world_free(w);
+}
+
+static void a_guarantee_below_the_share_takes_nothing_from_others(void **state)
+{
+	struct world *w = three_teams();
+
+	(void)state;
+	world_limit(w, "l", RESOURCE_TOKENS, 60000, NULL);
+	w->teams[0].guarantee = 20;
+	run_teams(w, 0, 60000);
+	assert_share(0, 4 / 7.0);
+	assert_share(1, 2 / 7.0);
+	assert_share(2, 1 / 7.0);
+	world_free(w);
+}
+
+static void a_guarantee_that_nobody_uses_is_lent(void **state)
+{
+	struct world *w = three_teams();
+	struct race *r = race_new(w);
+	uint64_t began;
+
+	(void)state;
+	world_limit(w, "l", RESOURCE_TOKENS, 60000, NULL);
+	w->teams[2].guarantee = 90;
+	race_add(r, (struct source){.team = &w->teams[0], .smallest = 1, .largest = 2000});
+	race_add(r, (struct source){.team = &w->teams[1], .smallest = 1, .largest = 2000});
+	world_begin(w, 0);
+	race_drain(r, 0, 60000);
+	began = r->now_ns;
+	race_run(r, ADMISSIONS);
+	assert_share(0, 4 / 6.0);
+	assert_share(1, 2 / 6.0);
+	assert_close(race_tokens(r) / ((double)(r->now_ns - began) / S), 1000, 1);
+	world_free(w);
+}
+
+static void set_sizes(double smallest, double largest)
+{
+	for (size_t i = 0; i < race.n_sources; i++) {
+		race.sources[i].smallest = smallest;
+		race.sources[i].largest = largest;
+	}
+}
+
+static void forget_what_was_got(void)
+{
+	for (size_t i = 0; i < race.n_sources; i++) {
+		race.sources[i].tokens = 0;
+		race.sources[i].requests = 0;
+	}
+}
+
+// Small requests and large ones in turn, so that now the requests and now the tokens are short. Of
+// what is short the shares are right, once those that waited since before the turn are gone. (Until
+// then both are short, and who has old, large ones left has fewer requests.)
+static void shares_hold_while_the_bottleneck_flips(void **state)
+{
+	const double shares[] = {4 / 7.0, 2 / 7.0, 1 / 7.0};
+	struct world *w = three_teams();
+	struct race *r = race_new(w);
+
+	(void)state;
+	world_limit(w, "requests", RESOURCE_REQUESTS, 60, NULL);
+	world_limit(w, "tokens", RESOURCE_TOKENS, 60000, NULL);
+	for (size_t i = 0; i < 3; i++)
+		race_add(r, (struct source){.team = &w->teams[i], .smallest = 100, .largest = 500});
+	world_begin(w, 0);
+	race_drain(r, 60, 60000);
+	for (size_t phase = 0; phase < 20; phase++) {
+		set_sizes(phase % 2 ? 1500 : 100, phase % 2 ? 4000 : 500);
+		race_run(r, 150);
+		forget_what_was_got();
+		race_run(r, ADMISSIONS / 20);
+		for (size_t i = 0; i < 3; i++) {
+			double share = phase % 2 ? race_share(r, i) : race_requests_share(r, i);
+
+			assert_close(share, shares[i], 0.03 * shares[i]);
+		}
+	}
+	world_free(w);
+}
+
+// Two teams of which one sends few large requests and the other many small ones, under a limit of
+// both kinds that both would fill: neither is left behind in both.
+static void a_team_of_large_requests_and_one_of_small_ones_share_two_limits(void **state)
+{
+	struct world *w = world_new();
+	struct race *r = race_new(w);
+	uint64_t began;
+
+	(void)state;
+	world_limit(w, "requests", RESOURCE_REQUESTS, 60, NULL);
+	world_limit(w, "tokens", RESOURCE_TOKENS, 60000, NULL);
+	race_add(r, (struct source){
+			    .team = world_team(w, "large", 1), .smallest = 1500, .largest = 2500});
+	race_add(r, (struct source){
+			    .team = world_team(w, "small", 1), .smallest = 100, .largest = 900});
+	world_begin(w, 0);
+	race_drain(r, 60, 60000);
+	began = r->now_ns;
+	race_run(r, ADMISSIONS);
+	double seconds = (double)(r->now_ns - began) / S;
+	print_message("large: %.3f of the tokens, %.3f of the requests; of both limits %.3f and "
+		      "%.3f are used\n",
+		      race_share(r, 0), race_requests_share(r, 0), race_tokens(r) / seconds / 1000,
+		      ADMISSIONS / seconds);
+	assert_true(race_share(r, 0) >= 0.5 && race_requests_share(r, 1) >= 0.5);
+	assert_true(race_tokens(r) / seconds > 0.95 * 1000 || ADMISSIONS / seconds > 0.95);
+	world_free(w);
+}
+
+// CodeRabbit's mix (https://fluxninja.com/blog/coderabbit-openai-rate-limits): reviews for paying,
+// trial and open source users and chats, under 40,000 tokens and 200 requests a minute, with spikes
+// of twice that.
+struct stream {
+	char *kind, *priority;
+	double mean_tokens, share; // of all tokens asked for
+	size_t n;
+	double waits_s[ADMISSIONS];
+};
+
+static struct stream streams[] = {
+	{.kind = "chat", .priority = "1000", .mean_tokens = 300, .share = 0.1},
+	{.kind = "paid", .priority = "200", .mean_tokens = 1200, .share = 0.3},
+	{.kind = "trial", .priority = "100", .mean_tokens = 1200, .share = 0.3},
+	{.kind = "oss", .priority = "50", .mean_tokens = 1200, .share = 0.3},
+};
+enum { STREAMS = 4, SPIKE_S = 600, PAUSE_S = 1200, SPIKES = 3 };
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static double quantile(struct stream *s, double q)
+{
+	qsort(s->waits_s, s->n, sizeof(*s->waits_s), by_value);
+	return s->waits_s[(size_t)(q * (double)(s->n - 1))];
+}
+
+static void note_wait(size_t stream, uint64_t waited_ns)
+{
+	struct stream *s = &streams[stream];
+
+	assert_true(s->n < ADMISSIONS);
+	s->waits_s[s->n++] = (double)waited_ns / S;
+}
+
+static void leave_until(struct world *w, uint64_t *now_ns, uint64_t until_ns)
+{
+	struct decision d;
+
+	while (governor_next_ns(w->g, *now_ns) <= until_ns) {
+		*now_ns = governor_next_ns(w->g, *now_ns);
+		while (governor_run(w->g, *now_ns, &d, 1)) {
+			assert_int_equal(d.verdict, VERDICT_ADMITTED);
+			note_wait(d.id % STREAMS, d.waited_ns);
+			governor_settle(w->g, d.id, NULL, *now_ns);
+		}
+	}
+	*now_ns = until_ns;
+}
+
+// Arrivals at twice the limit in spikes of ten minutes, then pauses in which the queue empties.
+static void send_spikes(struct world *w, uint64_t *now_ns)
+{
+	double tokens_per_s = 2 * 40000 / 60.0, sent[STREAMS] = {0};
+	uint64_t id = STREAMS;
+
+	for (uint64_t tick = 0; tick < SPIKES * (SPIKE_S + PAUSE_S) * 10; tick++) {
+		leave_until(w, now_ns, tick * (S / 10));
+		if (tick / 10 % (SPIKE_S + PAUSE_S) >= SPIKE_S)
+			continue;
+		for (size_t i = 0; i < STREAMS; i++) {
+			struct stream *s = &streams[i];
+
+			sent[i] += tokens_per_s / 10 * s->share;
+			for (; sent[i] >= 0; id += STREAMS) {
+				double tokens = s->mean_tokens *
+						(0.5 + (double)race_below(&race, 1000) / 1000);
+
+				sent[i] -= tokens;
+				if (submit(w, ASK(w, id + i, tokens, {LABEL_PRIORITY, s->priority}),
+					   *now_ns) == VERDICT_QUEUED)
+					continue;
+				note_wait(i, 0);
+				governor_settle(w->g, id + i, NULL, *now_ns);
+			}
+		}
+	}
+}
+
+static void note_saturated(void *ctx, const struct limit_view *view)
+{
+	double *rate = ctx;
+
+	if (view->limit->resource == RESOURCE_TOKENS)
+		*rate = view->saturated_accepted / ((double)view->saturated_ns / S);
+}
+
+static void coderabbits_mix_is_served_by_urgency(void **state)
+{
+	struct world *w = world_new();
+	double median = 0, rate = 0;
+	uint64_t now_ns = 0;
+
+	(void)state;
+	race_new(w);
+	world_limit(w, "tokens", RESOURCE_TOKENS, 40000, NULL);
+	world_limit(w, "requests", RESOURCE_REQUESTS, 200, NULL);
+	world_begin(w, 0);
+	send_spikes(w, &now_ns);
+	assert_int_equal(governor_waiting(w->g), 0);
+	governor_each_limit(w->g, now_ns, note_saturated, &rate);
+	print_message("%.2f tokens/s while saturated\n", rate);
+	assert_close(rate, 40000 / 60.0, 0.005 * 40000 / 60.0);
+	for (size_t i = 0; i < STREAMS; i++) {
+		struct stream *s = &streams[i];
+
+		print_message("%s: %zu requests, median wait %.3f s, p95 %.3f s, longest %.3f s\n",
+			      s->kind, s->n, quantile(s, 0.5), quantile(s, 0.95), quantile(s, 1));
+		assert_true(quantile(s, 0.5) >= median);
+		median = quantile(s, 0.5);
+	}
+	assert_true(quantile(&streams[0], 0.95) < 2);
+	world_free(w);
 }
 
 int main(void)
@@ -288,13 +665,27 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tokens_are_shared_by_weight),
 		cmocka_unit_test(requests_are_shared_by_weight_whatever_their_size),
-		cmocka_unit_test(a_ceiling_does_not_change_the_shares),
+		cmocka_unit_test(teams_on_different_models_share_a_common_limit_by_weight),
+		cmocka_unit_test(a_ceiling_above_its_share_changes_nothing),
 		cmocka_unit_test(a_ceiling_holds_and_the_others_share_the_rest),
-		cmocka_unit_test(lanes_that_share_a_limit_share_it_by_weight),
-		cmocka_unit_test(a_later_more_urgent_request_overtakes),
+		cmocka_unit_test(workloads_of_a_team_share_by_priority),
+		cmocka_unit_test(users_share_equally),
+		cmocka_unit_test(a_team_does_not_get_more_by_splitting_up),
+		cmocka_unit_test(a_priority_makes_tokens_cheaper_for_its_team),
+		cmocka_unit_test(a_later_more_urgent_request_overtakes_all_that_wait),
+		cmocka_unit_test(urgency_of_a_team_counts_like_that_of_a_request),
+		cmocka_unit_test(a_lower_tier_goes_before_any_priority),
 		cmocka_unit_test(equals_leave_in_order_of_arrival),
 		cmocka_unit_test(a_withdrawn_request_gives_its_turn_back),
 		cmocka_unit_test(idle_capacity_is_free),
+		cmocka_unit_test(idle_time_is_not_saved_up),
+		cmocka_unit_test(a_guarantee_holds_against_weights_and_priorities),
+		cmocka_unit_test(a_guarantee_below_the_share_takes_nothing_from_others),
+		cmocka_unit_test(a_guarantee_that_nobody_uses_is_lent),
+		cmocka_unit_test(shares_hold_while_the_bottleneck_flips),
+		cmocka_unit_test(a_team_of_large_requests_and_one_of_small_ones_share_two_limits),
+		cmocka_unit_test(coderabbits_mix_is_served_by_urgency),
 	};
+
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -306,9 +306,72 @@ static void code_points_of_every_mixture(void **state)
 	}
 }
 
+struct extras {
+	struct json_scanner json;
+	struct note *note;
+};
+
+static void on_extra_event(void *owner, const struct json_scanner *json, enum json_event event)
+{
+	struct extras *extras = owner;
+
+	if (event == JSON_KEY)
+		note_add(extras->note, "key(%u)%s%s;", json->depth, json->text,
+			 json->text_is_cut ? "…" : "");
+	else if (event >= JSON_OBJECT_BEGIN)
+		note_add(extras->note, "@%llu;", (unsigned long long)json->offset);
+	else if (event == JSON_STRING)
+		note_add(extras->note, "|");
+}
+
+static void on_extra_piece(void *owner, const struct json_scanner *json, const char *bytes,
+			   size_t len)
+{
+	struct extras *extras = owner;
+
+	assert_true(json->depth > 0);
+	note_add(extras->note, "%.*s", (int)len, bytes);
+}
+
+// Keys, strings of any length, and offsets: what labels, refusals and the size of tools are read
+// from.
+static void keys_pieces_and_offsets_are_told_to_who_asks(void **state)
+{
+	static const char start[] = "{\"k\\u00e9y\":\"a\\n\\ud83d\\ude00",
+			  end[] = "\",\"b\": [ 1, {} ]}";
+	static struct note note;
+	char text[400];
+	size_t used = sizeof(start) - 1;
+
+	(void)state;
+	memcpy(text, start, used);
+	memset(text + used, 'x', 200);
+	strcpy(text + used + 200, end);
+	used = strlen(text);
+	for (size_t cut = 0; cut <= used; cut++) {
+		struct extras extras = {.note = &note};
+		char expected[400];
+
+		note.used = 0;
+		json_scanner_init(&extras.json, keys, on_extra_event, &extras);
+		extras.json.tells_keys = true;
+		extras.json.piece = on_extra_piece;
+		json_scanner_feed(&extras.json, text, cut);
+		json_scanner_feed(&extras.json, text + cut, used - cut);
+		assert_int_equal(json_scanner_end(&extras.json), 0);
+		snprintf(expected, sizeof(expected),
+			 "@0;key(1)k\xc3\xa9y;a\n\xf0\x9f\x98\x80%.*s|key(1)b;@%zu;@%zu;@%zu;@%zu;@"
+			 "%zu;",
+			 200, text + sizeof(start) - 1, used - 10, used - 5, used - 4, used - 2,
+			 used - 1);
+		assert_string_equal(note.text, expected);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(keys_pieces_and_offsets_are_told_to_who_asks),
 		cmocka_unit_test(documents_are_read),
 		cmocka_unit_test(malformed_documents_are_refused),
 		cmocka_unit_test(a_failed_scanner_stays_failed),

@@ -15,9 +15,13 @@ static const char *const requests[] = {
 	"GET /v1/models HTTP/1.1\r\nHost: b\r\n\r\n",
 	"POST /v1/embeddings HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: "
 	"chunked\r\n"
-	"api-key: k\r\n\r\n14\r\n{\"input\":[[1,2],[3]]\r\n11;x=y\r\n,\"model\":\"m\\n\"}  "
+	"api-key: k\r\nx-user: "
+	"me\r\n\r\n14\r\n{\"input\":[[1,2],[3]]\r\n11;x=y\r\n,\"model\":\"m\\n\"}  "
 	"\r\n0\r\nT: 1\r\n\r\n"
 	"HEAD / HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
+	"POST /v1/responses HTTP/1.1\r\nContent-Type: application/json\r\nx-user: a\r\n"
+	"Content-Length: 67\r\n\r\n"
+	"{\"metadata\":{\"team\":\"red\",\"n\":5,\"a\":\"b\"},\"tools\":[{\"a\":[1]}],\"n\":2}",
 	"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 };
 
@@ -32,6 +36,10 @@ static const char *const responses[] = {
 	"{\"choices\":[]}\r\n3\r\n\r\n\n\r\n2e\r\ndata:{\"response\":{\"usage\":{\"input_tokens\":"
 	"5}}}\r\n\r\r\n"
 	"0\r\n\r\nHTTP/1.1 429 No\r\nretry-after: 2\r\n\r\n{\"error\":{\"code\":\"x\"}}",
+	"HTTP/1.1 429 No\r\nContent-Type: application/json\r\nContent-Length: 99\r\n"
+	"x-ratelimit-limit-input-images: 5\r\n\r\n"
+	"{\"error\":{\"message\":\"on tokens per min (TPM): Please try again in 6m0s.\",\"type\":"
+	"\"tokens\",\"code\":1}}",
 };
 
 static const char *const snippets[] = {
@@ -60,6 +68,9 @@ static const char *const snippets[] = {
 	"\"messages\":[",
 	"\"content\":[{",
 	"\"text\":\"",
+	"\"metadata\":{\"",
+	"again in ",
+	" (RPD) ",
 };
 
 static uint64_t random_state = 20261101;
@@ -89,6 +100,8 @@ static void check_request(void *owner, enum request_event event, const struct re
 		assert_int_equal(*stage, 2);
 		assert_true(r->body_begin + r->body_bytes <= r->end);
 		assert_true(r->text_chars <= r->body_bytes && r->images_in <= r->body_bytes);
+		assert_true(r->tools_bytes <= r->body_bytes);
+		assert_true(!r->is_whole || r->body_hash);
 		*stage = 0;
 		break;
 	case REQUEST_OPAQUE:
@@ -110,6 +123,7 @@ static void check_response(void *owner, enum response_event event, const struct 
 		assert_int_equal(*stage, 1);
 	*stage = event == RESPONSE_HEAD ? 1 : event == RESPONSE_COMPLETE ? 0 : 2;
 	assert_true(strlen(r->error_code) < sizeof(r->error_code));
+	assert_true(r->refused_by <= LIMIT_IMAGES && (!r->refused_by_day || r->refused_by));
 }
 
 // Damages `text`, of `len` bytes, in place; room for 1024.
@@ -192,6 +206,7 @@ static void skip_response(void *reader, uint64_t at, uint64_t len)
 
 static void damaged_requests(void **state)
 {
+	static const char *const kept[] = {"x-user", "host", NULL};
 	char text[1024];
 
 	(void)state;
@@ -200,6 +215,7 @@ static void damaged_requests(void **state)
 		struct request_reader *reader = request_reader_new(check_request, &stage);
 
 		assert_non_null(reader);
+		assert_int_equal(request_reader_keep_headers(reader, kept), 0);
 		strcpy(text, requests[random_below(LENGTH(requests))]);
 		feed_in_pieces(reader, feed_request, skip_request, text,
 			       mutate(text, strlen(text)));

@@ -8,6 +8,8 @@ static void note_facts(struct note *note, const struct request *r)
 {
 	note_text(note, "model", r->model);
 	note_text(note, "user", r->user);
+	note_text(note, "safety", r->safety_identifier);
+	note_number(note, "tools", r->tools_bytes, 0);
 	note_add(note, "%s", r->stream ? " stream" : "");
 	note_number(note, "text", r->text_chars, 0);
 	note_number(note, "messages", r->messages, 0);
@@ -75,7 +77,7 @@ static const struct {
 	 "\"metadata\":{\"model\":\"b\",\"stream\":true,\"messages\":[{\"content\":\"x\"}]},"
 	 "\"tools\":[{\"function\":{\"name\":\"model\",\"parameters\":{\"max_tokens\":5}}}],"
 	 "\"model\":\"gpt-4o\"}",
-	 " model=gpt-4o text=5 messages=2 whole;"},
+	 " model=gpt-4o tools=61 text=5 messages=2 whole;"},
 	{"[{\"model\":\"gpt-4o\",\"n\":1}]", " whole;"}, // not an object
 	{"{\"a\":{\"model\":\"m\"},\"b\":[\"model\",\"m\"],\"c\":\"model\"}", " whole;"},
 	{"{\"model\":\"m\",\"stream\":true,\"user\":\"u-1\",\"max_tokens\":16,"
@@ -96,6 +98,16 @@ static const struct {
 	{"{\"model\":\"a\\u001b[2J\\u0000\\\"\\u00e9\\ud800\"}",
 	 " model=a?[2J?\"\xc3\xa9\xef\xbf\xbd whole;"},
 	{"{\"prompt\":\"\\u00e9\\ud83d\\ude00\\n\"}", " text=3 whole;"},
+	{"{\"user\":\"u\",\"safety_identifier\":\"s\",\"metadata\":{\"user\":\"x\",\"safety_"
+	 "identifier\":"
+	 "\"y\"}}",
+	 " user=u safety=s whole;"},
+	// Tools are counted in bytes, as they stand there; null and other kinds are none.
+	{"{\"tools\": [ {\"a\": \"\u00e9]\"} ] ,\"n\":1}", " tools=16 n=1 whole;"},
+	{"{\"functions\":[]}", " tools=2 whole;"},
+	{"{\"tools\":[1],\"tools\":null}", " whole;"},
+	{"{\"a\":{\"tools\":[1]},\"tools\":{\"b\":[1]}}", " tools=9 whole;"},
+	{"{\"tools\":[1,2", " tools=4;"},
 	// Parts, whatever the order of their fields; an image's URL is no text.
 	{"{\"messages\":[{\"content\":[{\"type\":\"text\",\"text\":\"what\"},"
 	 "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/"

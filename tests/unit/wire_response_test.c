@@ -16,6 +16,8 @@ static void note_limits(struct note *note, const char *name, const struct rateli
 	note_number(note, field, limits->reset_ms, RESPONSE_ABSENT);
 }
 
+static const char *const limit_names[] = {"", "requests", "tokens", "images"};
+
 static void on_event(void *owner, enum response_event event, const struct response *r)
 {
 	struct note *note = owner;
@@ -26,6 +28,9 @@ static void on_event(void *owner, enum response_event event, const struct respon
 			 r->is_encoded ? " encoded" : "");
 		note_limits(note, "requests", &r->requests);
 		note_limits(note, "tokens", &r->tokens);
+		note_limits(note, "images", &r->images);
+		note_limits(note, "project", &r->project_tokens);
+		note_text(note, "organization", r->organization);
 		note_number(note, "retry_ms", r->retry_after_ms, RESPONSE_ABSENT);
 		note_number(note, "processing_ms", r->processing_ms, RESPONSE_ABSENT);
 		note_add(note, ";");
@@ -34,9 +39,14 @@ static void on_event(void *owner, enum response_event event, const struct respon
 		note_add(note, "COMPLETE bytes=%llu", (unsigned long long)r->body_bytes);
 		note_number(note, "in", r->tokens_in, RESPONSE_ABSENT);
 		note_number(note, "out", r->tokens_out, RESPONSE_ABSENT);
+		note_number(note, "cached", r->cached_tokens_in, RESPONSE_ABSENT);
 		note_number(note, "events", r->stream_events, 0);
 		note_text(note, "code", r->error_code);
 		note_text(note, "type", r->error_type);
+		note_number(note, "again_ms", r->retry_message_ms, RESPONSE_ABSENT);
+		note_text(note, "limit", limit_names[r->refused_by]);
+		note_add(note, "%s%s", r->refused_by_day ? " by_day" : "",
+			 r->quota_is_exhausted ? " exhausted" : "");
 		note_add(note, "%s;", r->body_json_whole ? " whole" : "");
 		break;
 	case RESPONSE_UPGRADED:
@@ -98,6 +108,19 @@ static const struct {
 	 "\"prompt_tokens_details\":{\"prompt_tokens\":3},\"completion_tokens\":\"4\"},"
 	 "\"response\":{\"usage\":{\"output_tokens\":5}}}",
 	 "HEAD 200;COMPLETE bytes=180 in=9 whole;"},
+	// What was read from the cache is paid for differently; only what belongs to the input.
+	{{"POST"},
+	 OK JSON CLOSE "{\"usage\":{\"prompt_tokens\":9,\"prompt_tokens_details\":{\"cached_"
+		       "tokens\":4,\"audio_tokens\""
+		       ":2},\"completion_tokens_details\":{\"cached_tokens\":3},\"x\":{\"prompt_"
+		       "tokens_details\":{"
+		       "\"cached_tokens\":1}}}}",
+	 "HEAD 200;COMPLETE bytes=188 in=9 cached=4 whole;"},
+	{{"POST"},
+	 OK STREAM CLOSE
+	 "data: {\"response\":{\"usage\":{\"input_tokens\":5,\"input_tokens_details\":{"
+	 "\"cached_tokens\":2}}}}\n\n",
+	 "HEAD 200 stream;COMPLETE bytes=92 in=5 cached=2 events=1;"},
 	// Rate limits.
 	{{"POST"},
 	 "HTTP/1.1 429 Too Many Requests\r\nX-RateLimit-Limit-Requests: 10000\r\n"
@@ -109,7 +132,15 @@ static const struct {
 	 "exceeded\"}}    ",
 	 "HEAD 429 requests.limit=10000 requests.remaining=9999 requests.reset_ms=8640"
 	 " tokens.limit=30000 tokens.remaining=0 tokens.reset_ms=360000 retry_ms=1780"
-	 " processing_ms=24;COMPLETE bytes=87 code=rate_limit_exceeded type=tokens whole;"},
+	 " processing_ms=24;COMPLETE bytes=87 code=rate_limit_exceeded type=tokens"
+	 " limit=tokens whole;"},
+	{{"POST"},
+	 OK "x-ratelimit-limit-input-images: 5\r\nx-ratelimit-remaining-input-images: 4\r\n"
+	    "x-ratelimit-reset-input-images: 12s\r\nx-ratelimit-limit-project-tokens: 1000\r\n"
+	    "x-ratelimit-remaining-project-tokens: 998\r\nx-ratelimit-reset-project-tokens: 6ms\r\n"
+	    "openai-organization: org-1 \r\n" EMPTY,
+	 "HEAD 200 images.limit=5 images.remaining=4 images.reset_ms=12000 project.limit=1000"
+	 " project.remaining=998 project.reset_ms=6 organization=org-1;COMPLETE bytes=0;"},
 	{{"POST"}, // Azure
 	 OK "x-ratelimit-reset-tokens: 250\r\nretry-after: 7\r\n" EMPTY,
 	 "HEAD 200 tokens.reset_ms=250 retry_ms=7000;COMPLETE bytes=0;"},
@@ -210,6 +241,92 @@ static void streams_are_read_however_they_are_cut(void **state)
 	}
 }
 
+static const struct {
+	const char *error; // the members of the body's "error"
+	const char *said;
+} refusals[] = {
+	{"\"message\":\"Rate limit reached for gpt-4o in organization "
+	 "org-abcdefghijklmnopqrstuvwxyz on "
+	 "tokens per min (TPM): Limit 30000, Used 30000, Requested 890. Please try again in 1.78s. "
+	 "Visit https://platform.openai.com/account/rate-limits to learn "
+	 "more.\",\"type\":\"tokens\"",
+	 " type=tokens again_ms=1780 limit=tokens"},
+	{"\"type\":\"requests\",\"message\":\"Rate limit reached for gpt-4 on requests per day "
+	 "(RPD): Limit "
+	 "200, Used 200, Requested 1. Please try again in 7m12s.\"",
+	 " type=requests again_ms=432000 limit=requests by_day"},
+	{"\"message\":\"on requests per min (RPM): Limit 3. Please try again in 20s. Contact us\"",
+	 " again_ms=20000 limit=requests"},
+	{"\"message\":\"on tokens per day (TPD): Please\\ntry  again in "
+	 "20ms\",\"type\":\"requests\"",
+	 " type=requests again_ms=20 limit=tokens by_day"},
+	{"\"message\":\"on images per minute (IPM): Please try again in 6m0s.\"",
+	 " again_ms=360000 limit=images"},
+	{"\"message\":\"on input-images per min: Limit 5\",\"type\":\"input-images\"",
+	 " type=input-images limit=images"},
+	{"\"type\":\"requests\"", " type=requests limit=requests"},
+	{"\"message\":\"The first (RPM) counts, (TPD) does not\"", " limit=requests"},
+	// What only looks like it.
+	{"\"message\":\"try again in 2 minutes, again in a while, in 5s, again 5s, (TPM\"", ""},
+	{"\"message\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx(TPM) again in\"", ""},
+	{"\"message\":\"again in 1111111111111111111111111111111111111111111111s\"", ""},
+	{"\"message\":{\"message\":\"again in 5s\"},\"param\":\"again in 5s (TPM)\"", ""},
+	{"\"message\":5,\"code\":null", ""},
+	// No retry helps.
+	{"\"message\":\"You exceeded your current "
+	 "quota\",\"type\":\"insufficient_quota\",\"code\":\"x\"",
+	 " code=x type=insufficient_quota exhausted"},
+	{"\"code\":\"credit_balance_exhausted\",\"type\":\"y\"",
+	 " code=credit_balance_exhausted type=y exhausted"},
+	{"\"code\":\"project_spend_limit_exceeded\"",
+	 " code=project_spend_limit_exceeded exhausted"},
+	{"\"code\":\"spend_limit_exceeded_not\"", " code=spend_limit_exceeded_not"},
+};
+
+// A refusal names the limit that was reached, and when to come again; the wrong one would be shut,
+// or for the wrong time.
+static void refusals_say_which_limit_and_how_long(void **state)
+{
+	static struct note note;
+	static const char *const sent[] = {"POST", NULL};
+	char bytes[1024], said[256];
+
+	(void)state;
+	methods = sent;
+	for (size_t i = 0; i < LENGTH(refusals); i++) {
+		size_t length = strlen(refusals[i].error) + strlen("{\"error\":{}}");
+
+		snprintf(bytes, sizeof(bytes),
+			 "HTTP/1.1 429 No\r\n" JSON "Content-Length: %zu\r\n\r\n{\"error\":{%s}}",
+			 length, refusals[i].error);
+		snprintf(said, sizeof(said), "HEAD 429;COMPLETE bytes=%zu%s whole;", length,
+			 refusals[i].said);
+		replay_all_ways(&replay, bytes, strlen(bytes), &note);
+		assert_string_equal(note.text, said);
+	}
+	methods = NULL;
+}
+
+// One message that broke off says nothing about the next one.
+static void a_lost_message_is_forgotten(void **state)
+{
+	static const char stream[] =
+		OK STREAM "\r\ndata: {\"error\":{\"message\":\"please try again in ";
+	static const char rest[] = "\n\ndata: {\"error\":{\"message\":\"5s (RPM)\"}}\n\n";
+	static struct note note;
+	struct response_reader *reader = response_reader_new(on_event, &note);
+
+	(void)state;
+	assert_non_null(reader);
+	note.used = 0;
+	response_reader_feed(reader, 0, stream, sizeof(stream) - 1);
+	response_reader_skip(reader, sizeof(stream) - 1, 100);
+	response_reader_feed(reader, sizeof(stream) + 99, rest, sizeof(rest) - 1);
+	response_reader_end(reader);
+	response_reader_free(reader);
+	assert_non_null(strstr(note.text, " events=2 limit=requests;"));
+}
+
 static struct response_reader *open_with(struct note *note, const char *bytes)
 {
 	struct response_reader *reader = response_reader_new(on_event, note);
@@ -292,6 +409,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(streams_are_read_however_they_are_cut),
+		cmocka_unit_test(refusals_say_which_limit_and_how_long),
+		cmocka_unit_test(a_lost_message_is_forgotten),
 		cmocka_unit_test(gaps),
 		cmocka_unit_test(long_error_codes_are_cut),
 		cmocka_unit_test(too_many_requests_without_response),

@@ -17,4 +17,13 @@ static inline uint64_t clock_now_ns(void)
 	return t.tv_sec * NS_PER_S + t.tv_nsec;
 }
 
+// What makes clock_now_ns() Unix time; changes when the clock is set.
+static inline int64_t clock_wall_offset_ns(void)
+{
+	struct timespec wall;
+
+	clock_gettime(CLOCK_REALTIME, &wall);
+	return (int64_t)wall.tv_sec * 1000000000 + wall.tv_nsec - (int64_t)clock_now_ns();
+}
+
 #endif

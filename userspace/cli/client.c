@@ -5,6 +5,7 @@
 // Content-Length tells whether that was all of it.
 #include <errno.h>
 #include <json-c/json.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,23 +44,37 @@ static int connect_to(const char *path, int *ret_fd)
 	return 0;
 }
 
-static int send_request(int fd, const char *method, const char *path)
+static int send_all(int fd, const char *bytes, size_t length)
 {
-	char request[256];
-	ssize_t sent;
-	int length = snprintf(request, sizeof(request),
+	while (length) {
+		ssize_t sent = send(fd, bytes, length, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0)
+			return errno == EAGAIN ? -ETIMEDOUT : -errno;
+		bytes += sent;
+		length -= (size_t)sent;
+	}
+	return 0;
+}
+
+static int send_request(int fd, const char *method, const char *path, const char *body)
+{
+	CLEANUP_FREE char *request = NULL;
+	int length = asprintf(&request,
 			      "%s %s HTTP/1.1\r\n"
 			      "Host: localhost\r\n"
 			      "Connection: close\r\n"
-			      "%s\r\n",
-			      method, path, !strcmp(method, "POST") ? "Content-Length: 0\r\n" : "");
+			      "Content-Length: %zu\r\n"
+			      "\r\n%s",
+			      method, path, strlen(body), body);
 
-	if (length < 0 || (size_t)length >= sizeof(request))
-		return -EINVAL;
-	sent = send(fd, request, (size_t)length, MSG_NOSIGNAL);
-	if (sent < 0)
-		return errno == EAGAIN ? -ETIMEDOUT : -errno;
-	return sent == length ? 0 : -EPROTO;
+	if (length < 0) {
+		request = NULL;
+		return -ENOMEM;
+	}
+	return send_all(fd, request, (size_t)length);
 }
 
 // Everything up to the end of the file, with a NUL behind it.
@@ -95,15 +110,21 @@ static int read_all(int fd, char **ret, size_t *ret_length)
 	return 0;
 }
 
-// The value of Content-Length in the header block that ends at `end`; -1: there is none.
-static long content_length(const char *headers, const char *end)
+// What stands behind "\r\nName:" in the header block that ends at `end`; NULL: it is not there.
+static const char *header(const char *headers, const char *end, const char *name)
 {
-	static const char name[] = "\r\nContent-Length:";
-
 	for (const char *p = headers; p && p < end; p = strstr(p + 1, "\r\n"))
 		if (!strncasecmp(p, name, strlen(name)))
-			return strtol(p + strlen(name), NULL, 10);
-	return -1;
+			return p + strlen(name) + strspn(p + strlen(name), " ");
+	return NULL;
+}
+
+static bool is_yaml(const char *headers, const char *end)
+{
+	static const char yaml[] = "application/yaml";
+	const char *type = header(headers, end, "\r\nContent-Type:");
+
+	return type && !strncasecmp(type, yaml, strlen(yaml));
 }
 
 static int parse_json(struct reply *reply)
@@ -124,22 +145,24 @@ static int parse_answer(const char *bytes, size_t length, struct reply *ret)
 {
 	const char *end = strstr(bytes, "\r\n\r\n");
 	struct reply reply = {0};
-	long expected;
-	int error;
+	const char *expected;
+	bool is_text;
+	int error = 0;
 
 	if (!end || sscanf(bytes, "HTTP/1.%*1d %3d", &reply.status) != 1)
 		return -EPROTO;
-	expected = content_length(bytes, end);
+	expected = header(bytes, end, "\r\nContent-Length:");
+	is_text = is_yaml(bytes, end);
 	end += strlen("\r\n\r\n");
 	reply.length = length - (size_t)(end - bytes);
-	if (expected >= 0 && (size_t)expected != reply.length)
+	if (expected && strtoul(expected, NULL, 10) != reply.length)
 		return -EPROTO;
 	reply.body = strdup(end);
 	if (!reply.body)
 		return -ENOMEM;
 	if (strlen(reply.body) != reply.length)
 		error = -EBADMSG; // a NUL in it
-	else
+	else if (!is_text)
 		error = parse_json(&reply);
 	if (error)
 		reply_clear(&reply);
@@ -148,7 +171,8 @@ static int parse_answer(const char *bytes, size_t length, struct reply *ret)
 	return error;
 }
 
-int client_request(const struct cli *cli, const char *method, const char *path, struct reply *ret)
+static int exchange(const struct cli *cli, const char *method, const char *path, const char *body,
+		    struct reply *ret)
 {
 	CLEANUP_CLOSE int fd = -1;
 	CLEANUP_FREE char *bytes = NULL;
@@ -156,12 +180,26 @@ int client_request(const struct cli *cli, const char *method, const char *path, 
 	int error = connect_to(cli->socket, &fd);
 
 	if (!error)
-		error = send_request(fd, method, path);
+		error = send_request(fd, method, path, body);
 	if (!error)
 		error = read_all(fd, &bytes, &length);
 	if (!error)
 		error = parse_answer(bytes, length, ret);
 	return error;
+}
+
+int client_request(const struct cli *cli, const char *method, const char *path, struct reply *ret)
+{
+	return exchange(cli, method, path, "", ret);
+}
+
+int client_post(const struct cli *cli, const char *path, struct json_object *body,
+		struct reply *ret)
+{
+	const char *text =
+		body ? json_object_to_json_string_ext(body, JSON_C_TO_STRING_PLAIN) : NULL;
+
+	return text ? exchange(cli, "POST", path, text, ret) : -ENOMEM;
 }
 
 int client_get(const struct cli *cli, const char *path, struct reply *ret)

@@ -1,8 +1,8 @@
-// sluice: asks sluiced what it does. One table of verbs, one table of options, and the way from
-// the command line into a verb. No verb means "status".
+// sluice: asks sluiced what it does. One table of verbs, and the way from the command line into a
+// verb. No verb means "status".
 //
-// Options may stand before and behind the verb. Behind "run" they end at the first word that is
-// none, so that those of the command are left to the command.
+// The options of all verbs may stand before and behind the verb, its own behind it. Behind "run"
+// they end at the first word that is none, so that those of the command are left to the command.
 #include <errno.h>
 #include <getopt.h>
 #include <locale.h>
@@ -11,16 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cli/cli.h"
-
-enum { OPTION_TEAM = 't', OPTION_CGROUP = 'c', OPTION_COUNT = 'n', OPTION_INTERVAL = 'i' };
+#include "cli/options.h"
 
 struct verb {
 	const char *name, *help;
 	int (*run)(const struct cli *cli, int argc, char **argv);
-	const char *options;   // letters of those that not every verb takes; NULL: none
-	const char *arguments; // as the usage shows options and operands; NULL: none
-	bool operands;         // wants some
-	bool runs_a_command;   // everything from the first operand on is that command
+	const struct cli_option *options; // its own; NULL: none
+	const char *arguments;            // as the usage shows options and operands; NULL: none
+	const char *more;                 // lines behind the usage; NULL: none
+	bool operands;                    // wants some
+	bool runs_a_command;              // everything from the first operand on is that command
+	int failed, usage;                // exit codes that are not the usual ones; 0: they are
 };
 
 static const struct verb verbs[] = {
@@ -48,17 +49,66 @@ static const struct verb verbs[] = {
 		.name = "top",
 		.help = "all of it, live",
 		.run = verb_top,
-		.options = "ni",
+		.options = top_options,
 		.arguments = "[--count N] [--interval SECONDS]",
+	},
+	{
+		.name = "explain",
+		.help = "what a request waits for, and for how long",
+		.run = verb_explain,
+		.arguments = "FLOW | rREQUEST",
+		.operands = true,
+	},
+	{
+		.name = "check",
+		.help = "would such a request be admitted now? nothing is drawn",
+		.run = verb_check,
+		.options = check_options,
+		.arguments =
+			"--model MODEL [--team NAME] [--key KEY] [--tokens N | --body FILE]\n"
+			"             [--endpoint PATH] [--label NAME=VALUE]... [--config FILE]",
+		.more = "Exit codes: 0 admitted now, 1 would wait, 2 would be denied, 3 failed,\n"
+			"64 wrong usage.",
+		.failed = CHECK_FAILED,
+		.usage = CHECK_USAGE,
+	},
+	{
+		.name = "reset",
+		.help = "open and fill token buckets",
+		.run = verb_reset,
+		.options = reset_options,
+		.arguments = "[--policy NAME] [--key KEY]",
+	},
+	{
+		.name = "policy",
+		.help = "the policy in effect, or of a file, as YAML",
+		.run = verb_policy,
+		.options = policy_options,
+		.arguments = "show [--config FILE]",
+		.operands = true,
 	},
 	{
 		.name = "run",
 		.help = "run a command in a team's cgroup",
 		.run = verb_run,
-		.options = "tc",
+		.options = run_options,
 		.arguments = "--team NAME | --cgroup PATH [--] COMMAND [ARGUMENT...]",
 		.operands = true,
 		.runs_a_command = true,
+	},
+	{
+		.name = "record",
+		.help = "write the requests that sluiced sees as a trace",
+		.run = verb_record,
+		.options = record_options,
+		.arguments = "[--output FILE] [--count N]",
+	},
+	{
+		.name = "simulate",
+		.help = "what a configuration would have done to a trace",
+		.run = verb_simulate,
+		.options = simulate_options,
+		.arguments = "--config FILE --trace FILE",
 	},
 	{
 		.name = "validate",
@@ -75,26 +125,6 @@ static const struct verb verbs[] = {
 };
 
 #define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))
-
-static const struct option options[] = {
-	{"socket", required_argument, NULL, 's'},
-	{"json", no_argument, NULL, 'j'},
-	{"help", no_argument, NULL, 'h'},
-	{"version", no_argument, NULL, 'V'},
-	{"team", required_argument, NULL, OPTION_TEAM},
-	{"cgroup", required_argument, NULL, OPTION_CGROUP},
-	{"count", required_argument, NULL, OPTION_COUNT},
-	{"interval", required_argument, NULL, OPTION_INTERVAL},
-	{0},
-};
-
-// What is to be done, as far as the command line has been read.
-struct order {
-	struct cli cli;
-	const struct verb *verb;
-	bool help, version;
-	char verb_options[8]; // given ones that not every verb takes
-};
 
 static void complain(const char *format, va_list arguments)
 {
@@ -137,7 +167,7 @@ static void print_help(void)
 	     "  --json         print what sluiced says as JSON\n"
 	     "  --help         this text; behind a verb: the verb's\n"
 	     "  --version      the version\n\n"
-	     "Exit codes: 0 done, 1 failed, 2 wrong usage. More in sluice(1).");
+	     "Exit codes: 0 done, 1 failed, 2 wrong usage; check has its own. More in sluice(1).");
 }
 
 static void print_usage(const struct verb *verb, FILE *out)
@@ -154,96 +184,8 @@ static const struct verb *find_verb(const char *name)
 	return NULL;
 }
 
-static int set_count(struct cli *cli, const char *text)
+static int check_operands(const struct verb *verb, int operands, char **argv)
 {
-	char *end;
-
-	errno = 0;
-	cli->count = strtol(text, &end, 10);
-	if (errno || end == text || *end || cli->count < 1)
-		return cli_misuse("--count %s: expected a whole number from 1", text);
-	return CLI_OK;
-}
-
-static int set_interval(struct cli *cli, const char *text)
-{
-	char *end;
-
-	cli->interval_s = strtod(text, &end);
-	if (end == text || *end || !(cli->interval_s >= 0.1 && cli->interval_s <= 86400))
-		return cli_misuse("--interval %s: expected seconds, from 0.1 to 86400", text);
-	return CLI_OK;
-}
-
-static int set_option(struct order *order, int option)
-{
-	struct cli *cli = &order->cli;
-
-	switch (option) {
-	case 's':
-		cli->socket = optarg;
-		return CLI_OK;
-	case 'j':
-		cli->json = true;
-		return CLI_OK;
-	case 'h':
-		order->help = true;
-		return CLI_OK;
-	case 'V':
-		order->version = true;
-		return CLI_OK;
-	}
-	if (!strchr(order->verb_options, option))
-		order->verb_options[strlen(order->verb_options)] = (char)option;
-	switch (option) {
-	case OPTION_TEAM:
-		cli->team = optarg;
-		return CLI_OK;
-	case OPTION_CGROUP:
-		cli->cgroup = optarg;
-		return CLI_OK;
-	case OPTION_COUNT:
-		return set_count(cli, optarg);
-	default:
-		return set_interval(cli, optarg);
-	}
-}
-
-// Reads options up to the first operand, or (mode "") all of them. optind ends up at the first
-// operand. argv[0] is skipped.
-static int read_options(struct order *order, int argc, char **argv, const char *mode)
-{
-	int option, result;
-
-	opterr = 0;
-	optind = 0; // 0, not 1: glibc then forgets the last command line it read
-	while ((option = getopt_long(argc, argv, mode, options, NULL)) != -1) {
-		if (option == ':')
-			return cli_misuse("%s wants a value", argv[optind - 1]);
-		if (option == '?')
-			return cli_misuse("unknown option %s", argv[optind - 1]);
-		result = set_option(order, option);
-		if (result)
-			return result;
-	}
-	return CLI_OK;
-}
-
-static const char *option_name(int option)
-{
-	for (const struct option *o = options; o->name; o++)
-		if (o->val == option)
-			return o->name;
-	return "";
-}
-
-static int check(const struct order *order, int operands, char **argv)
-{
-	const struct verb *verb = order->verb;
-
-	for (const char *given = order->verb_options; *given; given++)
-		if (!verb->options || !strchr(verb->options, *given))
-			return cli_misuse("%s takes no --%s", verb->name, option_name(*given));
 	if (operands && !verb->operands)
 		return cli_misuse("%s takes no arguments, but there is '%s'", verb->name, argv[0]);
 	if (!operands && verb->operands) {
@@ -253,59 +195,84 @@ static int check(const struct order *order, int operands, char **argv)
 	return CLI_OK;
 }
 
+static int with_code(int result, int other)
+{
+	return result && other ? other : result;
+}
+
 // What stdout did not take (a full disk) is a failure, too.
-static int finish(int result)
+static int finish(const struct verb *verb, int result)
 {
 	if (fflush(stdout) || ferror(stdout))
-		return cli_fail("cannot write the output: %s", strerror(errno));
+		return with_code(cli_fail("cannot write the output: %s", strerror(errno)),
+				 verb->failed);
 	return result;
 }
 
-static int dispatch(struct order *order, int argc, char **argv)
+static int run(const struct verb *verb, struct options *options, int argc, char **argv)
 {
-	int result = read_options(order, argc, argv, "+:");
+	int result =
+		options_read(options, verb->name, verb->options, verb->runs_a_command, argc, argv);
 
 	if (result)
-		return result;
-	order->verb = &verbs[0];
-	if (optind < argc) {
-		argc -= optind;
-		argv += optind;
-		order->verb = find_verb(argv[0]);
-		if (!order->verb)
-			return cli_misuse("unknown verb '%s'", argv[0]);
-		result = read_options(order, argc, argv, order->verb->runs_a_command ? "+:" : ":");
-		if (result)
-			return result;
-		if (order->help) {
-			print_usage(order->verb, stdout);
-			puts(order->verb->help);
-			return CLI_OK;
-		}
-	}
-	if (order->help) {
-		print_help();
+		return with_code(result, verb->usage);
+	if (options->help) {
+		print_usage(verb, stdout);
+		puts(verb->help);
+		if (verb->more)
+			puts(verb->more);
 		return CLI_OK;
 	}
-	if (order->version) {
+	if (options->version) {
 		puts("sluice " SLUICE_VERSION);
 		return CLI_OK;
 	}
-	result = check(order, argc - optind, argv + optind);
+	argc -= optind;
+	argv += optind;
+	result = check_operands(verb, argc, argv);
+	return result ? with_code(result, verb->usage) : verb->run(&options->cli, argc, argv);
+}
+
+// *ret_verb: what is run.
+static int dispatch(struct options *options, int argc, char **argv, const struct verb **ret_verb)
+{
+	int result = options_read(options, NULL, NULL, true, argc, argv);
+
 	if (result)
 		return result;
-	return order->verb->run(&order->cli, argc - optind, argv + optind);
+	argc -= optind;
+	argv += optind;
+	if (argc) {
+		*ret_verb = find_verb(argv[0]);
+		if (*ret_verb)
+			return run(*ret_verb, options, argc, argv);
+		*ret_verb = verbs;
+		return cli_misuse("unknown verb '%s'", argv[0]);
+	}
+	if (options->help) {
+		print_help();
+		return CLI_OK;
+	}
+	if (options->version) {
+		puts("sluice " SLUICE_VERSION);
+		return CLI_OK;
+	}
+	return verbs[0].run(&options->cli, 0, argv);
 }
 
 int main(int argc, char **argv)
 {
 	const char *from_environment = getenv("SLUICE_SOCKET");
-	struct order order = {
+	struct options options = {
 		.cli.socket = from_environment && *from_environment ? from_environment
 								    : CLI_DEFAULT_SOCKET,
 		.cli.interval_s = 1,
+		.cli.tokens = -1,
 	};
+	const struct verb *verb = verbs;
+	int result;
 
 	setlocale(LC_CTYPE, ""); // not LC_NUMERIC: numbers keep their point
-	return finish(dispatch(&order, argc, argv));
+	result = dispatch(&options, argc, argv, &verb);
+	return finish(verb, result);
 }

@@ -6,23 +6,30 @@
 #include "cli/view.h"
 
 static const struct column columns[] = {
-	{"POS", RIGHT},    {"TEAM", LEFT},     {"MODEL", LEFT},      {"PRIORITY", RIGHT},
-	{"TOKENS", RIGHT}, {"WAITING", RIGHT}, {"LEAVES IN", RIGHT}, {"FLOW", RIGHT},
-	{"PID", RIGHT},    {"COMM", LEFT},
+	{"POS", RIGHT},      {"TEAM", LEFT},    {"MODEL", LEFT},    {"WORKLOAD", LEFT},
+	{"PRIORITY", RIGHT}, {"TOKENS", RIGHT}, {"WAITING", RIGHT}, {"LEAVES IN", RIGHT},
+	{"REQUEST", RIGHT},  {"FLOW", RIGHT},   {"PID", RIGHT},     {"COMM", LEFT},
 };
+
+static const char *or_dash(const char *text)
+{
+	return *text ? text : "-";
+}
 
 static void add_request(struct table *table, struct json_object *request)
 {
 	bool known = field_present(request, "eta_ms");
 
 	table_add(table, PAINT_NONE, "%s", field_text(request, "position"));
-	table_add(table, PAINT_NONE, "%s", field_text(request, "team"));
-	table_add(table, PAINT_NONE, "%s", field_text(request, "model"));
+	table_add(table, PAINT_NONE, "%s", or_dash(field_text(request, "team")));
+	table_add(table, PAINT_NONE, "%s", or_dash(field_text(request, "model")));
+	table_add(table, PAINT_NONE, "%s", or_dash(field_text(request, "workload")));
 	table_add(table, PAINT_NONE, "%g", field_number(request, "priority"));
 	table_add(table, PAINT_NONE, "%s", whole(field_number(request, "cost")).text);
 	table_add(table, PAINT_NONE, "%s", duration(field_number(request, "waiting_ms")).text);
 	table_add(table, PAINT_NONE, "%s",
 		  known ? duration(field_number(request, "eta_ms")).text : "unknown");
+	table_add(table, PAINT_NONE, "%s", or_dash(field_text(request, "request")));
 	table_add(table, PAINT_NONE, "%s", field_text(request, "flow"));
 	table_add(table, PAINT_NONE, "%s", field_text(request, "pid"));
 	table_add(table, PAINT_NONE, "%s", field_text(request, "comm"));

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "cli/amount.h"
 #include "cli/cli.h"
 #include "cli/field.h"
 #include "cli/snapshot.h"
@@ -34,8 +35,8 @@ static void print_bucket(struct json_object *bucket)
 	CLEANUP_FREE char *safe_key = printable(key);
 
 	printf("  %s%s%s %s/%s", safe_policy ? safe_policy : "?", *key ? ":" : "",
-	       safe_key ? safe_key : "?", whole(field_number(bucket, "level")).text,
-	       whole(field_number(bucket, "capacity")).text);
+	       safe_key ? safe_key : "?", amount(bucket, "level").text,
+	       amount(bucket, "capacity").text);
 }
 
 // "03:04:05  queued 5  admitted 1203  denied 2  tokens  gpt-4 1234/40000"

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "cli/amount.h"
 #include "cli/cli.h"
 #include "cli/field.h"
 #include "cli/snapshot.h"
@@ -194,7 +195,7 @@ static void show_limits(struct screen *screen)
 {
 	static const struct column columns[] = {
 		{"POLICY", LEFT}, {"KEY", LEFT}, {"RESOURCE", LEFT}, {"QUEUED", RIGHT},
-		{"LEVEL", RIGHT}, {"OF", RIGHT}, {"FILL/S", RIGHT},  {"", LEFT}};
+		{"LEVEL", RIGHT}, {"OF", RIGHT}, {"RATE", RIGHT},    {"", LEFT}};
 	struct json_object *limits = screen->now.views[SNAPSHOT_LIMITS].json;
 	struct table *table;
 
@@ -205,16 +206,20 @@ static void show_limits(struct screen *screen)
 		struct json_object *bucket = json_object_array_get_idx(limits, i);
 		double level = field_number(bucket, "level");
 		double capacity = field_number(bucket, "capacity");
+		struct text shut_for = shut(bucket);
 
 		table_add(table, PAINT_NONE, "%s", field_text(bucket, "policy"));
 		table_add(table, PAINT_NONE, "%s", field_text(bucket, "key"));
 		table_add(table, PAINT_NONE, "%s", field_text(bucket, "resource"));
 		table_add(table, PAINT_NONE, "%s", whole(field_number(bucket, "queued")).text);
-		table_add(table, PAINT_NONE, "%s", whole(level).text);
-		table_add(table, PAINT_NONE, "%s", whole(capacity).text);
-		table_add(table, PAINT_NONE, "%.2f", field_number(bucket, "fill_per_s"));
-		table_add(table, PAINT_NONE, "%s",
-			  bar_of(capacity > 0 ? level / capacity : 0, true).text);
+		table_add(table, PAINT_NONE, "%s", amount(bucket, "level").text);
+		table_add(table, PAINT_NONE, "%s", amount(bucket, "capacity").text);
+		table_add(table, PAINT_NONE, "%s", rate(bucket).text);
+		if (*shut_for.text)
+			table_add(table, PAINT_NONE, "shut %s", shut_for.text);
+		else
+			table_add(table, PAINT_NONE, "%s",
+				  bar_of(capacity > 0 ? level / capacity : 0, true).text);
 	}
 	show_table(screen, table, LINES / 3 > 4 ? LINES / 3 : 4, A_BOLD);
 	screen->row++;

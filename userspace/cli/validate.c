@@ -6,11 +6,19 @@
 #include "base/cleanup.h"
 #include "config/policy.h"
 
+static void print_count(const char *before, size_t count, const char *one, const char *more)
+{
+	printf("%s%zu %s", before, count, count == 1 ? one : more);
+}
+
+// An entry of `limits:` is one policy for each of its numbers.
 static void print_counts(const char *file, const struct policy *policy)
 {
-	printf("%s: ok: %zu provider%s, %zu team%s, %zu limit%s\n", file, policy->n_providers,
-	       policy->n_providers == 1 ? "" : "s", policy->n_teams,
-	       policy->n_teams == 1 ? "" : "s", policy->n_limits, policy->n_limits == 1 ? "" : "s");
+	printf("%s: ok", file);
+	print_count(": ", policy->n_providers, "provider", "providers");
+	print_count(", ", policy->n_teams, "team", "teams");
+	print_count(", ", policy->n_limits, "policy", "policies");
+	putchar('\n');
 }
 
 // An object on a line of its own. `problems` is cut at its newlines; NULL: there is none.
@@ -45,8 +53,7 @@ static bool validate(const char *file, bool json)
 		print_counts(file, policy);
 	else
 		fprintf(stderr, "%s\n", problems ? problems : "out of memory");
-	if (policy)
-		policy_free(policy);
+	policy_free(policy);
 	return valid;
 }
 

@@ -1,69 +1,38 @@
-// Does the policy mean what its writer wants? Names are unique, limits find teams and providers,
-// shares are shares of something, and no team stands in the shadow of an earlier one. See check.h.
+// Does the policy mean what its writer wants? Names are unique, guarantees can be kept, shares are
+// shares of something. See check.h; limits are looked at in check_limits.c, and who is never
+// reached in check_reach.c.
 //
-// Each of these would load, and then silently do nothing. All are bounded by SCHEMA_VALUES_MAX; the
-// slowest compares each team with each earlier one.
+// Most of these would load, and then silently do nothing.
 #include "config/check.h"
 
 #include <fnmatch.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "config/matcher.h"
 
-// Where a provider, team or limit stands.
-struct source {
-	const struct document *document;
-	const yaml_node_t *node;
-};
-
-struct checker {
-	const struct policy *policy;
-	const struct source *providers, *teams, *limits;
-	struct problems *problems;
-};
-
-// The entries of the list `key` of all documents, in order. NULL: no memory.
-static struct source *sources_new(const struct document *documents, size_t n_documents,
-				  const char *key, size_t n_sources)
+void check_add(const struct checker *c, const struct place *place, const char *key,
+	       const char *format, ...)
 {
-	struct source *sources = calloc(n_sources + 1, sizeof(*sources));
-	size_t n = 0;
+	CLEANUP_FREE char *message = NULL;
+	va_list args;
 
-	for (size_t i = 0; sources && i < n_documents; i++) {
-		const yaml_node_t *list = document_find(&documents[i], documents[i].root, key);
-
-		if (!list || list->type != YAML_SEQUENCE_NODE)
-			continue;
-		for (const yaml_node_item_t *at = list->data.sequence.items.start;
-		     at < list->data.sequence.items.top && n < n_sources; at++)
-			sources[n++] = (struct source){.document = &documents[i],
-						       .node = document_node(&documents[i], *at)};
+	va_start(args, format);
+	if (vasprintf(&message, format, args) < 0) {
+		message = NULL;
+		c->problems->out_of_memory = true;
 	}
-	return sources;
-}
-
-// The line of the entry's `key`, or of the entry if it has none.
-static size_t source_line(const struct source *source, const char *key)
-{
-	const yaml_node_t *value = document_find(source->document, source->node, key);
-
-	return node_line(value ? value : source->node);
-}
-
-static size_t match_line(const struct source *limit, const char *key)
-{
-	const struct source match = {
-		.document = limit->document,
-		.node = document_find(limit->document, limit->node, "match"),
-	};
-
-	return match.node ? source_line(&match, key) : node_line(limit->node);
+	va_end(args);
+	if (message)
+		problems_add(c->problems, place_path(place), place_line(place, key), "%s", message);
 }
 
 struct named {
 	const char *name;
-	const struct source *source; // in the order of the file, also in memory
+	size_t index;
 };
 
 static int compare_named(const void *a, const void *b)
@@ -71,33 +40,34 @@ static int compare_named(const void *a, const void *b)
 	const struct named *x = a, *y = b;
 	int order = strcmp(x->name, y->name);
 
-	return order ? order : (x->source > y->source) - (x->source < y->source);
+	return order ? order : (x->index > y->index) - (x->index < y->index);
 }
 
-// `first_name` and `stride`: where the names stand in an array of structs.
-static void check_duplicates(const struct checker *c, const char *what, const void *first_name,
-			     size_t stride, size_t count, const struct source *sources)
+// Notes names that are there twice. `list` is the address of the list's pointer; its items are
+// `stride` bytes apart and begin with their name.
+static void check_duplicates(const struct checker *c, const char *what, const void *list,
+			     size_t stride, size_t count)
 {
 	CLEANUP_FREE struct named *sorted = calloc(count + 1, sizeof(*sorted));
+	const char *items = *(char *const *)list;
 
 	if (!sorted) {
 		c->problems->out_of_memory = true;
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {
-		memcpy(&sorted[i].name, (const char *)first_name + i * stride, sizeof(char *));
-		sorted[i].source = &sources[i];
+		memcpy(&sorted[i].name, items + i * stride, sizeof(char *));
+		sorted[i].index = i;
 	}
 	qsort(sorted, count, sizeof(*sorted), compare_named);
 	for (size_t i = 1; i < count; i++) {
-		const struct source *first = sorted[i - 1].source, *second = sorted[i].source;
-
 		if (strcmp(sorted[i - 1].name, sorted[i].name) != 0)
 			continue;
-		problems_add(c->problems, second->document->path, source_line(second, "name"),
-			     "duplicate %s %s, also at %s:%zu; expected another name", what,
-			     problems_quote(sorted[i].name).text, first->document->path,
-			     source_line(first, "name"));
+		const struct place *first = places_find(c->places, list, sorted[i - 1].index);
+		check_add(c, places_find(c->places, list, sorted[i].index), "name",
+			  "duplicate %s %s, also at %s:%zu; expected another name", what,
+			  problems_quote(sorted[i].name).text, place_path(first),
+			  place_line(first, "name"));
 	}
 }
 
@@ -105,216 +75,118 @@ static void check_names(const struct checker *c)
 {
 	const struct policy *p = c->policy;
 
-	if (p->n_providers)
-		check_duplicates(c, "provider", &p->providers->name, sizeof(*p->providers),
-				 p->n_providers, c->providers);
-	if (p->n_teams)
-		check_duplicates(c, "team", &p->teams->name, sizeof(*p->teams), p->n_teams,
-				 c->teams);
-	if (p->n_limits)
-		check_duplicates(c, "limit", &p->limits->name, sizeof(*p->limits), p->n_limits,
-				 c->limits);
-}
+	check_duplicates(c, "provider", &p->providers, sizeof(*p->providers), p->n_providers);
+	check_duplicates(c, "team", &p->teams, sizeof(*p->teams), p->n_teams);
+	for (size_t i = 0; i < p->n_schedulers; i++) {
+		const struct scheduler *s = p->schedulers[i];
 
-static bool glob_matches(const char *glob, const char *text)
-{
-	return !glob || fnmatch(glob, text, 0) == 0;
-}
-
-static bool any_team_matches(const struct policy *policy, const char *glob)
-{
-	if (glob_matches(glob, "")) // those of no team
-		return true;
-	for (size_t i = 0; i < policy->n_teams; i++)
-		if (glob_matches(glob, policy->teams[i].name))
-			return true;
-	return false;
-}
-
-static bool any_provider_matches(const struct policy *policy, const char *glob)
-{
-	for (size_t i = 0; i < policy->n_providers; i++)
-		if (glob_matches(glob, policy->providers[i].name))
-			return true;
-	return false;
-}
-
-static void check_limits(const struct checker *c)
-{
-	for (size_t i = 0; i < c->policy->n_limits; i++) {
-		const struct limit *limit = &c->policy->limits[i];
-		const struct source *source = &c->limits[i];
-
-		if (!any_team_matches(c->policy, limit->match.team))
-			problems_add(
-				c->problems, source->document->path, match_line(source, "team"),
-				"limit %s matches team %s, and there is none; expected the name "
-				"of a team",
-				problems_quote(limit->name).text,
-				problems_quote(limit->match.team).text);
-		if (!any_provider_matches(c->policy, limit->match.provider))
-			problems_add(
-				c->problems, source->document->path, match_line(source, "provider"),
-				"limit %s matches provider %s, and there is none; expected the "
-				"name of a provider, such as %s",
-				problems_quote(limit->name).text,
-				problems_quote(limit->match.provider).text,
-				c->policy->providers[0].name);
+		check_duplicates(c, "workload", &s->workloads, sizeof(*s->workloads),
+				 s->n_workloads);
+		for (size_t j = 0; j < s->n_workloads; j++)
+			if (strcmp(s->workloads[j].name, s->others.name) == 0)
+				check_add(
+					c, places_find(c->places, &s->workloads, j), "name",
+					"workload \"default\" is for those that no other matches; "
+					"expected another name");
 	}
+}
+
+static bool any_value_matches(const struct matcher *matcher, const char *text)
+{
+	for (char **at = matcher->values; *at; at++)
+		if (matcher->kind == MATCHER_IN ? strcmp(*at, text) == 0
+						: fnmatch(*at, text, 0) == 0)
+			return true;
+	return false;
+}
+
+// May a request of that team fulfil the condition? When in doubt: yes.
+static bool team_may_match(const struct matcher *matcher, const char *team)
+{
+	bool any = false;
+
+	if (!matcher)
+		return true;
+	switch (matcher->kind) {
+	case MATCHER_ALL:
+		for (size_t i = 0; i < matcher->n_children; i++)
+			if (!team_may_match(&matcher->children[i], team))
+				return false;
+		return true;
+	case MATCHER_ANY:
+		for (size_t i = 0; i < matcher->n_children; i++)
+			any = any || team_may_match(&matcher->children[i], team);
+		return any;
+	case MATCHER_IN:
+	case MATCHER_GLOB:
+		return matcher->label != LABEL_TEAM || any_value_matches(matcher, team);
+	default:
+		return true;
+	}
+}
+
+static bool limit_may_match(const struct limit *limit, const char *team)
+{
+	for (size_t i = 0; i < limit->n_selectors; i++)
+		if (team_may_match(limit->selectors[i].match, team))
+			return true;
+	return limit->n_selectors == 0;
 }
 
 // A share of a limit: is there one that this team's requests can fall under?
-static void check_share(const struct checker *c, size_t team, const char *key, size_t rate_in_team,
-			size_t rate_in_limit)
+static void check_share(const struct checker *c, size_t i, const char *key,
+			const struct rate *share, enum resource resource)
 {
-	const struct policy *p = c->policy;
-	const struct source *source = &c->teams[team];
-	const struct rate *share =
-		(const struct rate *)((const char *)&p->teams[team] + rate_in_team);
+	const struct team *team = &c->policy->teams[i];
 
 	if (share->kind != RATE_PERCENT)
 		return;
-	for (size_t i = 0; i < p->n_limits; i++) {
-		const struct rate *rate =
-			(const struct rate *)((const char *)&p->limits[i] + rate_in_limit);
-
-		if (rate->kind != RATE_ABSENT &&
-		    glob_matches(p->limits[i].match.team, p->teams[team].name))
+	const struct place *place = places_find(c->places, &c->policy->teams, i);
+	if (team->guarantee > share->value)
+		check_add(
+			c, place, "guarantee",
+			"guarantee %g%% of team %s is above its own ceiling, %s %g%%; expected at "
+			"most that",
+			team->guarantee, problems_quote(team->name).text, key, share->value);
+	for (size_t j = 0; j < c->policy->n_limits; j++)
+		if (c->policy->limits[j].resource == resource &&
+		    limit_may_match(&c->policy->limits[j], team->name))
 			return;
-	}
-	problems_add(
-		c->problems, source->document->path, source_line(source, key),
-		"%s of team %s is a share, but no limit for it has %s; expected a number, or a "
-		"limit with %s",
-		key, problems_quote(p->teams[team].name).text, key, key);
+	check_add(c, place, key,
+		  "%s of team %s is a share, but no limit for it has %s; expected a number, or a "
+		  "limit with %s",
+		  key, problems_quote(team->name).text, key, key);
 }
 
 static void check_shares(const struct checker *c)
 {
+	double guaranteed = 0;
+	bool is_noted = false;
+
 	for (size_t i = 0; i < c->policy->n_teams; i++) {
-		check_share(c, i, "rpm", offsetof(struct team, rpm), offsetof(struct limit, rpm));
-		check_share(c, i, "tpm", offsetof(struct team, tpm), offsetof(struct limit, tpm));
-	}
-}
+		const struct team *team = &c->policy->teams[i];
 
-typedef bool (*covers_fn)(const char *earlier, const char *later);
-
-#define WILDCARDS "*?["
-
-// Is what the glob `later` names also named by `earlier`? True only where that is certain: a
-// pattern is compared with a pattern letter by letter. The flags are those of govern/teams.c.
-static bool glob_covers(const char *earlier, const char *later, int flags)
-{
-	if (strcmp(earlier, later) == 0)
-		return true;
-	return strpbrk(earlier, WILDCARDS) && !strpbrk(later, WILDCARDS) &&
-	       fnmatch(earlier, later, FNM_PATHNAME | FNM_NOESCAPE | flags) == 0;
-}
-
-static bool cgroup_covers(const char *earlier, const char *later)
-{
-	size_t length = strlen(earlier);
-
-	if (strcmp(earlier, "/") == 0 || strcmp(earlier, "/*") == 0)
-		return true;
-	if (strncmp(earlier, later, length) == 0 && later[length] == '/')
-		return true; // a subtree
-	return glob_covers(earlier, later, FNM_LEADING_DIR);
-}
-
-static bool unit_covers(const char *earlier, const char *later)
-{
-	return glob_covers(earlier, later, 0);
-}
-
-static bool user_covers(const char *earlier, const char *later)
-{
-	return strcmp(earlier, later) == 0;
-}
-
-// Does `earlier` take all that `later` can match? A NULL list matches anything.
-static bool list_covers(char *const *earlier, char *const *later, covers_fn covers)
-{
-	if (!earlier)
-		return true;
-	if (!later)
-		return false;
-	for (; *later; later++) {
-		char *const *at = earlier;
-
-		while (*at && !covers(*at, *later))
-			at++;
-		if (!*at)
-			return false;
-	}
-	return true;
-}
-
-static bool team_covers(const struct team *earlier, const struct team *later)
-{
-	static char *const root[] = {"/", NULL};
-	char *const *later_cgroups = later->cgroups ? later->cgroups : root;
-
-	return list_covers(earlier->cgroups, later_cgroups, cgroup_covers) &&
-	       list_covers(earlier->units, later->units, unit_covers) &&
-	       list_covers(earlier->users, later->users, user_covers);
-}
-
-static void check_reach(const struct checker *c)
-{
-	static const struct team anything = {0};
-	const struct policy *p = c->policy;
-
-	for (size_t i = 0; i < p->n_teams && !problems_full(c->problems); i++) {
-		const struct source *source = &c->teams[i];
-		const char *path = source->document->path;
-
-		for (size_t j = 0; j < i; j++) {
-			const struct source *earlier = &c->teams[j];
-
-			if (!team_covers(&p->teams[j], &p->teams[i]))
-				continue;
-			problems_add(c->problems, path, node_line(source->node),
-				     "team %s is never reached: team %s (%s:%zu) comes first and "
-				     "takes all that it names; expected the narrower team first",
-				     problems_quote(p->teams[i].name).text,
-				     problems_quote(p->teams[j].name).text, earlier->document->path,
-				     node_line(earlier->node));
-			break;
-		}
-		if (i + 1 == p->n_teams || !team_covers(&p->teams[i], &anything))
+		check_share(c, i, "rpm", &team->rpm, RESOURCE_REQUESTS);
+		check_share(c, i, "tpm", &team->tpm, RESOURCE_TOKENS);
+		guaranteed += team->guarantee;
+		if (guaranteed <= 100 || is_noted)
 			continue;
-		problems_add(c->problems, path, node_line(source->node),
-			     "team %s takes everything, and no team after it gets any; expected "
-			     "a cgroup, unit or user, or the team as the last one of the last file",
-			     problems_quote(p->teams[i].name).text);
-		return; // of those after it there is no more to say
+		is_noted = true;
+		check_add(c, places_find(c->places, &c->policy->teams, i), "guarantee",
+			  "guarantee of team %s brings all guarantees to %g%%; expected at most "
+			  "100%% in sum",
+			  problems_quote(team->name).text, guaranteed);
 	}
 }
 
-void policy_check(const struct policy *policy, const struct document *documents, size_t n_documents,
+void policy_check(const struct policy *policy, const struct places *places,
 		  struct problems *problems)
 {
-	CLEANUP_FREE struct source *providers =
-		sources_new(documents, n_documents, "providers", policy->n_providers);
-	CLEANUP_FREE struct source *teams =
-		sources_new(documents, n_documents, "teams", policy->n_teams);
-	CLEANUP_FREE struct source *limits =
-		sources_new(documents, n_documents, "limits", policy->n_limits);
-	const struct checker checker = {
-		.policy = policy,
-		.providers = providers,
-		.teams = teams,
-		.limits = limits,
-		.problems = problems,
-	};
+	const struct checker checker = {.policy = policy, .places = places, .problems = problems};
 
-	if (!providers || !teams || !limits) {
-		problems->out_of_memory = true;
-		return;
-	}
 	check_names(&checker);
 	check_limits(&checker);
 	check_shares(&checker);
-	check_reach(&checker);
+	check_teams_reach(&checker);
+	check_workloads_reach(&checker);
 }

@@ -2,126 +2,17 @@
 // key means. Defaults that are not zero are set in the init functions.
 #include "config/keys.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+#include "config/labels.h"
+#include "config/limits.h"
 #include "config/policy.h"
-
-#define NO_DAY "is not enforced yet by this version; expected rpm or tpm, which count by the minute"
-
-#define GLOB(key)                                                                                  \
-	{                                                                                          \
-		.name = #key, .expected = "a pattern", .offset = offsetof(struct match, key),      \
-		.parse = value_glob                                                                \
-	}
-
-static const struct field MATCH_FIELDS[] = {
-	GLOB(provider),
-	GLOB(model),
-	GLOB(team),
-	{.name = "endpoint",
-	 .expected = "a pattern",
-	 .offset = offsetof(struct match, endpoint),
-	 .parse = value_endpoint},
-	{.name = "api_key",
-	 .expected = "a pattern over the key's hash",
-	 .offset = offsetof(struct match, api_key),
-	 .parse = value_key_hash,
-	 .flags = FIELD_SECRET},
-	GLOB(organization),
-	GLOB(user),
-	{.name = "project",
-	 .refused = "cannot be matched; expected a match by organization or api_key, or project in "
-		    "key"},
-	{0},
-};
-
-static const struct schema MATCH_SCHEMA = {.what = "match", .fields = MATCH_FIELDS};
-
-static const struct field LIMIT_FIELDS[] = {
-	{.name = "name",
-	 .expected = "a name",
-	 .offset = offsetof(struct limit, name),
-	 .parse = value_name,
-	 .flags = FIELD_REQUIRED},
-	{.name = "match",
-	 .expected = "a mapping such as {model: \"gpt-4*\"}",
-	 .offset = offsetof(struct limit, match),
-	 .schema = &MATCH_SCHEMA},
-	{.name = "key",
-	 .expected = "a label or a list of labels, such as [api_key, model]",
-	 .offset = offsetof(struct limit, keys),
-	 .count_offset = offsetof(struct limit, n_keys),
-	 .size = sizeof(enum key_label),
-	 .parse = value_key_label,
-	 .flags = FIELD_SINGLE},
-	{.name = "rpm",
-	 .expected = "a number of requests a minute",
-	 .offset = offsetof(struct limit, rpm),
-	 .parse = value_rate},
-	{.name = "tpm",
-	 .expected = "a number of tokens a minute",
-	 .offset = offsetof(struct limit, tpm),
-	 .parse = value_rate},
-	{.name = "over_limit",
-	 .expected = "queue or deny",
-	 .offset = offsetof(struct limit, over_limit),
-	 .parse = value_over_limit},
-	{.name = "auto",
-	 .refused = "is not enforced yet by this version; expected rpm and tpm as the provider's "
-		    "limits page shows them"},
-	{.name = "tier",
-	 .refused = "is not enforced yet by this version; expected rpm and tpm as the provider "
-		    "gives them to that tier"},
-	{.name = "rpd", .refused = NO_DAY},
-	{.name = "tpd", .refused = NO_DAY},
-	{.name = "ipm",
-	 .refused = "is not enforced yet by this version; expected rpm, with match: {endpoint: "
-		    "/v1/images/*} to count requests for images"},
-	{.name = "budget",
-	 .refused = "is not enforced yet by this version; expected tpm, which bounds spending by "
-		    "the minute"},
-	{0},
-};
-
-static void set_default_keys(struct reader *r, struct limit *limit)
-{
-	limit->keys = calloc(2, sizeof(*limit->keys));
-	if (!limit->keys) {
-		r->problems->out_of_memory = true;
-		return;
-	}
-	limit->keys[0] = KEY_API_KEY;
-	limit->keys[1] = KEY_MODEL;
-	limit->n_keys = 2;
-}
-
-static void limit_finish(struct reader *r, const yaml_node_t *node, void *item)
-{
-	struct limit *limit = item;
-	const yaml_node_t *key = document_find(r->document, node, "key");
-	const char *name = limit->name ? limit->name : "";
-
-	limit->line = (int)node_line(node);
-	if (!key)
-		set_default_keys(r, limit);
-	for (size_t i = 1; i < limit->n_keys; i++)
-		for (size_t j = 0; j < i; j++)
-			if (limit->keys[i] == limit->keys[j]) {
-				problems_add(
-					r->problems, r->document->path, node_line(key),
-					"key of limit %s names a label twice; expected each once",
-					problems_quote(name).text);
-				return;
-			}
-	if (!document_find(r->document, node, "rpm") && !document_find(r->document, node, "tpm"))
-		problems_add(r->problems, r->document->path, node_line(node),
-			     "limit %s limits nothing; expected rpm or tpm or both",
-			     problems_quote(name).text);
-}
-
-static const struct schema LIMIT_SCHEMA = {
-	.what = "a limit", .fields = LIMIT_FIELDS, .finish = limit_finish};
+#include "config/rules.h"
+#include "config/scheduler.h"
+#include "config/zone.h"
 
 #define STRINGS(key, type, words, parser)                                                          \
 	{                                                                                          \
@@ -158,8 +49,14 @@ static const struct field TEAM_FIELDS[] = {
 	 .expected = "tokens a minute, or a share such as 50%",
 	 .offset = offsetof(struct team, tpm),
 	 .parse = value_rate_or_share},
-	{.name = "rpd", .refused = NO_DAY},
-	{.name = "tpd", .refused = NO_DAY},
+	{.name = "guarantee",
+	 .expected = "a share such as 20%",
+	 .offset = offsetof(struct team, guarantee),
+	 .parse = value_share},
+	{.name = "tier",
+	 .expected = "a tier from 0 (first) to 9",
+	 .offset = offsetof(struct team, tier),
+	 .parse = value_tier},
 	{0},
 };
 
@@ -222,13 +119,77 @@ static const struct schema PROVIDER_SCHEMA = {
 		.flags = list_flags                                                                \
 	}
 
-#define NOT_YET                                                                                    \
-	{.name = "policies",                                                                       \
-	 .refused = "is not enforced yet by this version; expected limits with rpm and tpm"},      \
-	{                                                                                          \
-		.name = "blueprint", .refused = "is not enforced yet by this version; expected "   \
-						"limits with rpm and tpm"                          \
-	}
+static void read_timezone(struct reader *r, const yaml_node_t *node, void *value)
+{
+	static const struct field field = {.name = "timezone",
+					   .expected = "a name such as Europe/Berlin",
+					   .parse = value_text};
+	struct zone **zone = value;
+	CLEANUP_FREE char *name = NULL;
+
+	if (!reader_value(r, node, &field, &name))
+		return;
+	*zone = zone_new(name);
+	if (!*zone && errno == ENOMEM)
+		r->problems->out_of_memory = true;
+	else if (!*zone)
+		reader_problem(r, node,
+			       "timezone %s is not in the system's zoneinfo; expected UTC or a "
+			       "name such as Europe/Berlin",
+			       problems_quote(name).text);
+}
+
+static void read_scheduler(struct reader *r, const yaml_node_t *node, void *value)
+{
+	(void)value;
+	scheduler_read(r, node, r->policy->schedulers[0]);
+}
+
+// They are known since before anything was read: declare_labels().
+static void read_labels(struct reader *r, const yaml_node_t *node, void *value)
+{
+	(void)value;
+	if (!reader_wants(r, node, YAML_SEQUENCE_NODE, "labels", "a list of labels"))
+		return;
+	for (const yaml_node_item_t *at = node->data.sequence.items.start;
+	     at < node->data.sequence.items.top; at++)
+		label_read(r, document_node(r->document, *at), "labels");
+}
+
+void declare_labels(struct reader *r)
+{
+	const yaml_node_t *labels = document_find(r->document, r->document->root, "labels");
+
+	rules_register_labels(r);
+	if (!labels || labels->type != YAML_SEQUENCE_NODE)
+		return;
+	for (const yaml_node_item_t *at = labels->data.sequence.items.start;
+	     at < labels->data.sequence.items.top; at++)
+		label_declare(r, document_node(r->document, *at));
+}
+
+// An allowed source that is none would allow nothing, silently.
+static int value_source(const char *text, void *ret, struct value_error *error)
+{
+	int err = value_glob(text, ret, error);
+
+	if (err || strpbrk(text, "*?[") || label_is_programs(text))
+		return err;
+	free(*(char **)ret);
+	*(char **)ret = NULL;
+	*error = (struct value_error){
+		.problem = "is no label that programs control",
+		.expected = "http.header.NAME, body.user, body.metadata.KEY, comm, or a pattern "
+			    "over them"};
+	return -EINVAL;
+}
+
+// What any file may add.
+#define ADDED_LISTS                                                                                \
+	LIST_OF(teams, "a list of teams", TEAM_SCHEMA, FIELD_NULL_OK),                             \
+		{.name = "limits", .read = limits_read},                                           \
+		{.name = "policies", .read = policies_read},                                       \
+		LIST_OF(rules, "a list of rules", RULE_SCHEMA, FIELD_NULL_OK)
 
 static const struct field MAIN_FILE_FIELDS[] = {
 	{.name = "mode",
@@ -251,45 +212,66 @@ static const struct field MAIN_FILE_FIELDS[] = {
 	 .expected = "a duration such as 250ms",
 	 .offset = offsetof(struct policy, headroom_ns),
 	 .parse = value_headroom},
+	{.name = "ageing",
+	 .expected = "a duration such as 60s",
+	 .offset = offsetof(struct policy, ageing_ns),
+	 .parse = value_ageing},
+	{.name = "timezone", .offset = offsetof(struct policy, zone), .read = read_timezone},
+	{.name = "agent_group",
+	 .expected = "a name",
+	 .offset = offsetof(struct policy, agent_group),
+	 .parse = value_name},
+	{.name = "prices",
+	 .expected = "the path of a CSV file",
+	 .offset = offsetof(struct policy, prices_file),
+	 .parse = value_text},
+	{.name = "priority_sources",
+	 .expected = "a list of labels",
+	 .offset = offsetof(struct policy, priority_sources),
+	 .size = sizeof(char *),
+	 .parse = value_source,
+	 .flags = FIELD_SINGLE | FIELD_NULL_OK},
+	{.name = "labels", .read = read_labels},
+	{.name = "scheduler", .read = read_scheduler},
 	LIST_OF(providers, "a list of providers", PROVIDER_SCHEMA, FIELD_NULL_OK | FIELD_NONEMPTY),
-	LIST_OF(teams, "a list of teams", TEAM_SCHEMA, FIELD_NULL_OK),
-	LIST_OF(limits, "a list of limits", LIMIT_SCHEMA, FIELD_NULL_OK),
-	NOT_YET,
+	ADDED_LISTS,
 	{0},
 };
 
-const struct schema MAIN_FILE_SCHEMA = {.what = "the policy", .fields = MAIN_FILE_FIELDS};
+static void main_file_finish(struct reader *r, const yaml_node_t *node, void *item)
+{
+	struct policy *policy = item;
+
+	policy->headroom_is_given = document_find(r->document, node, "headroom");
+}
+
+const struct schema MAIN_FILE_SCHEMA = {
+	.what = "the policy", .fields = MAIN_FILE_FIELDS, .finish = main_file_finish};
 
 #define MAIN_ONLY(key)                                                                             \
 	{                                                                                          \
-		.name = #key, .refused = "belongs in the main file; expected teams or limits here" \
+		.name = #key,                                                                      \
+		.refused = "belongs in the main file; expected teams, limits, policies or rules "  \
+			   "here"                                                                  \
 	}
 
 static const struct field ADDED_FILE_FIELDS[] = {
-	LIST_OF(teams, "a list of teams", TEAM_SCHEMA, FIELD_NULL_OK),
-	LIST_OF(limits, "a list of limits", LIMIT_SCHEMA, FIELD_NULL_OK),
+	ADDED_LISTS,
 	MAIN_ONLY(mode),
 	MAIN_ONLY(on_daemon_failure),
 	MAIN_ONLY(max_wait),
 	MAIN_ONLY(on_max_wait),
 	MAIN_ONLY(headroom),
+	MAIN_ONLY(ageing),
+	MAIN_ONLY(timezone),
+	MAIN_ONLY(agent_group),
+	MAIN_ONLY(prices),
+	MAIN_ONLY(priority_sources),
+	MAIN_ONLY(labels),
+	MAIN_ONLY(scheduler),
 	MAIN_ONLY(providers),
-	NOT_YET,
 	{0},
 };
 
 const struct schema ADDED_FILE_SCHEMA = {.what = "a file of policies.d",
 					 .fields = ADDED_FILE_FIELDS};
-
-bool refuse_blueprint(struct reader *r)
-{
-	const yaml_node_t *value = document_find(r->document, r->document->root, "blueprint");
-
-	if (!value)
-		return false;
-	problems_add(r->problems, r->document->path, node_line(value),
-		     "blueprint %s is not enforced yet by this version; expected limits with rpm "
-		     "or tpm: what its fill_amount adds in a minute",
-		     problems_quote(node_text(value) ? node_text(value) : "").text);
-	return true;
-}

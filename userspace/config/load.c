@@ -1,60 +1,93 @@
 // Files → policy: the main file, then policies.d/*.yaml beside it, one after another into the same
-// struct. The documents stay open until the policy is checked as a whole, so that what is wrong
-// between two files still has a line.
+// struct. All are opened first, for a label that one file names may be set by a rule of another,
+// and they stay open until the policy is checked as a whole, so that what is wrong between two
+// files still has a line.
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/check.h"
 #include "base/cleanup.h"
+#include "config/blueprint.h"
+#include "config/check.h"
 #include "config/keys.h"
+#include "config/labels.h"
+#include "config/limits.h"
 #include "config/policy.h"
+#include "config/scheduler.h"
+#include "config/tables.h"
+#include "config/trust.h"
+#include "config/zone.h"
 
 #define ADDED_DIRECTORY "policies.d"
 #define DEFAULT_MAX_WAIT_NS 600000000000ull
 #define DEFAULT_HEADROOM_NS 250000000ull
 
+#define DEFAULT_AGEING_NS 60000000000ull
+
 struct loader {
 	struct policy *policy;
-	struct document *documents;
+	struct document *
+		*documents; // each of its own, for places point at them; first the main file
 	size_t n_documents;
 	size_t values_left;
+	bool is_for_trace;
+	struct places places;
 	struct problems problems;
 };
 
 static void loader_release(struct loader *loader)
 {
-	for (size_t i = 0; i < loader->n_documents; i++)
-		document_close(&loader->documents[i]);
+	for (size_t i = 0; i < loader->n_documents; i++) {
+		document_close(loader->documents[i]);
+		free(loader->documents[i]);
+	}
 	free(loader->documents);
+	places_clear(&loader->places);
 	problems_clear(&loader->problems);
 	policy_free(loader->policy);
 }
 
-static void read_file(struct loader *loader, const char *path, const struct schema *schema)
+static void open_file(struct loader *loader, const char *path)
 {
-	struct document *documents = reallocarray(loader->documents, loader->n_documents + 1,
-						  sizeof(*loader->documents));
+	struct document **documents =
+		reallocarray(loader->documents, loader->n_documents + 1, sizeof(struct document *));
+	CLEANUP_FREE struct document *document = calloc(1, sizeof(*document));
 
-	if (!documents) {
+	if (documents)
+		loader->documents = documents;
+	if (!documents || !document)
 		loader->problems.out_of_memory = true;
-		return;
-	}
-	loader->documents = documents;
-	struct document *document = &documents[loader->n_documents];
-	if (document_load(document, path, &loader->problems) < 0)
-		return;
-	loader->n_documents++;
+	else if (document_load(document, path, &loader->problems) == 0)
+		documents[loader->n_documents++] = TAKE_PTR(document);
+}
 
-	struct reader reader = {
+static struct reader reader_of(struct loader *loader, const struct document *document)
+{
+	return (struct reader){
 		.document = document,
 		.problems = &loader->problems,
 		.values_left = &loader->values_left,
+		.policy = loader->policy,
+		.places = &loader->places,
+		.is_blueprint = blueprint_is(document),
+		.is_for_trace = loader->is_for_trace,
 	};
-	if (document->root && !refuse_blueprint(&reader))
-		schema_read(&reader, document->root, schema, loader->policy);
+}
+
+static void read_document(struct loader *loader, size_t i)
+{
+	const struct document *document = loader->documents[i];
+	struct reader reader = reader_of(loader, document);
+
+	if (!document->root)
+		return;
+	if (reader.is_blueprint)
+		blueprint_read(&reader, loader->policy);
+	else
+		schema_read(&reader, document->root, i ? &ADDED_FILE_SCHEMA : &MAIN_FILE_SCHEMA,
+			    loader->policy);
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -77,7 +110,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static void read_added_file(struct loader *loader, const char *directory, const char *name)
+static void open_added_file(struct loader *loader, const char *directory, const char *name)
 {
 	CLEANUP_FREE char *path = NULL;
 
@@ -88,11 +121,11 @@ static void read_added_file(struct loader *loader, const char *directory, const 
 		problems_add(&loader->problems, path, 0,
 			     "would not be read; expected a name that ends in .yaml");
 	} else {
-		read_file(loader, path, &ADDED_FILE_SCHEMA);
+		open_file(loader, path);
 	}
 }
 
-static void read_added_files(struct loader *loader, const char *main_path)
+static void open_added_files(struct loader *loader, const char *main_path)
 {
 	const char *slash = strrchr(main_path, '/');
 	int prefix = slash ? (int)(slash + 1 - main_path) : 0;
@@ -114,7 +147,7 @@ static void read_added_files(struct loader *loader, const char *main_path)
 		return;
 	}
 	for (int i = 0; i < n; i++) {
-		read_added_file(loader, directory, entries[i]->d_name);
+		open_added_file(loader, directory, entries[i]->d_name);
 		free(entries[i]);
 	}
 }
@@ -129,8 +162,20 @@ static struct policy *policy_new(void)
 		policy->max_wait_ns = DEFAULT_MAX_WAIT_NS;
 		policy->on_max_wait = MAX_WAIT_DENY;
 		policy->headroom_ns = DEFAULT_HEADROOM_NS;
+		policy->ageing_ns = DEFAULT_AGEING_NS;
 	}
 	return policy;
+}
+
+// What every policy has before anything is read.
+static void add_native(struct loader *loader)
+{
+	struct scheduler *native = policy_add_scheduler(loader->policy);
+
+	if (native)
+		native->priority_label = LABEL_PRIORITY;
+	if (!native || labels_init(loader->policy) < 0)
+		loader->problems.out_of_memory = true;
 }
 
 // The one provider of a policy that names none. 0 or -ENOMEM.
@@ -153,24 +198,69 @@ static int add_default_provider(struct policy *policy)
 	return provider->hosts[0] ? 0 : -ENOMEM;
 }
 
-static void load_all(struct loader *loader, const char *path)
+// What the files did not say.
+static void add_defaults(struct loader *loader)
 {
-	read_file(loader, path, &MAIN_FILE_SCHEMA);
-	read_added_files(loader, path);
-	if (problems_any(&loader->problems))
-		return;
-	if (loader->policy->n_providers == 0 && add_default_provider(loader->policy) < 0)
+	struct policy *policy = loader->policy;
+
+	if (policy->n_providers == 0 && add_default_provider(policy) < 0)
 		loader->problems.out_of_memory = true;
-	else
-		policy_check(loader->policy, loader->documents, loader->n_documents,
-			     &loader->problems);
+	if (!policy->zone)
+		policy->zone = zone_new("UTC");
+	if (!policy->zone)
+		loader->problems.out_of_memory = true;
 }
 
-struct policy *policy_load(const char *path, char **ret_error)
+static void load_tables(struct loader *loader, const char *main_path)
+{
+	struct policy *policy = loader->policy;
+	const char *file = policy->prices_file, *slash = strrchr(main_path, '/');
+	int prefix = slash && file && *file != '/' ? (int)(slash + 1 - main_path) : 0;
+	CLEANUP_FREE char *path = NULL;
+	bool has_tiers = false;
+
+	if (file && asprintf(&path, "%.*s%s", prefix, main_path, file) < 0) {
+		path = NULL;
+		loader->problems.out_of_memory = true;
+		return;
+	}
+	tables_load_prices(policy, path, &loader->problems);
+	for (size_t i = 0; i < policy->n_limits; i++)
+		has_tiers = has_tiers || policy->limits[i].tier;
+	if (has_tiers)
+		tables_load_tiers(policy, &loader->problems);
+}
+
+static void load_all(struct loader *loader, const char *path)
+{
+	add_native(loader);
+	open_file(loader, path);
+	open_added_files(loader, path);
+	if (problems_any(&loader->problems)) // what is read first must be the main file
+		return;
+	for (size_t i = 0; i < loader->n_documents; i++) {
+		struct reader reader = reader_of(loader, loader->documents[i]);
+		declare_labels(&reader);
+	}
+	for (size_t i = 0; i < loader->n_documents; i++)
+		read_document(loader, i);
+	if (problems_any(&loader->problems))
+		return;
+	add_defaults(loader);
+	load_tables(loader, path);
+	if (problems_any(&loader->problems))
+		return;
+	limits_complete(loader->policy);
+	policy_check(loader->policy, &loader->places, &loader->problems);
+	trust_check(loader->policy, &loader->places, &loader->problems);
+}
+
+static struct policy *load(const char *path, bool is_for_trace, char **ret_error)
 {
 	__attribute__((cleanup(loader_release))) struct loader loader = {
 		.policy = policy_new(),
 		.values_left = SCHEMA_VALUES_MAX,
+		.is_for_trace = is_for_trace,
 	};
 
 	*ret_error = NULL;
@@ -183,4 +273,14 @@ struct policy *policy_load(const char *path, char **ret_error)
 		return NULL;
 	}
 	return TAKE_PTR(loader.policy);
+}
+
+struct policy *policy_load(const char *path, char **ret_error)
+{
+	return load(path, false, ret_error);
+}
+
+struct policy *policy_load_for_trace(const char *path, char **ret_error)
+{
+	return load(path, true, ret_error);
 }

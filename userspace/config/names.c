@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,11 @@
 #define CGROUP_BYTES_MAX 4095 // PATH_MAX without its NUL
 #define UNIT_BYTES_MAX 255    // UNIT_NAME_MAX of systemd, without its NUL
 #define KEY_HASH_DIGITS 16
+#define SHA256_DIGITS 64
+#define LABEL_NAME_BYTES_MAX 128
+#define HEADER_PREFIX "http.header."
+#define APERTURE_HEADER_PREFIX "http.request.header."
+#define METADATA_PREFIX "body.metadata."
 #define WILDCARDS "*?[]\\"
 
 static int refuse(struct value_error *error, const char *problem, const char *expected)
@@ -127,27 +133,96 @@ int value_endpoint(const char *text, void *ret, struct value_error *error)
 	return copy_text(text, ret);
 }
 
-int value_key_hash(const char *text, void *ret, struct value_error *error)
-{
-	static const char expected[] =
-		"the first 16 hex digits of the key's SHA-256 (printf %s \"$OPENAI_API_KEY\" | "
-		"sha256sum | cut -c1-16), or a pattern over them";
-	int err = check_match_glob(text, expected, error);
-	bool is_pattern = strpbrk(text, WILDCARDS);
-	CLEANUP_FREE char *lower = NULL;
+static const char EXPECTED_KEY_HASH[] =
+	"the first 16 hex digits of the key's SHA-256 (printf %s \"$OPENAI_API_KEY\" | sha256sum | "
+	"cut -c1-16)";
 
-	if (err)
-		return err;
-	if (strspn(text, "0123456789abcdefABCDEF*?[]!^-") != strlen(text) ||
-	    (!is_pattern && strlen(text) != KEY_HASH_DIGITS))
-		return refuse(error, "is no hash of a key", expected);
-	lower = strdup(text);
+static int copy_lower(const char *text, size_t length, void *ret)
+{
+	char *lower = strndup(text, length);
+
 	if (!lower)
 		return -ENOMEM;
 	for (char *at = lower; *at; at++)
 		*at = (char)tolower((unsigned char)*at);
-	*(char **)ret = TAKE_PTR(lower);
+	*(char **)ret = lower;
 	return 0;
+}
+
+int value_key_hash(const char *text, void *ret, struct value_error *error)
+{
+	int err;
+
+	if (!strpbrk(text, WILDCARDS))
+		return value_key_digest(text, ret, error);
+	err = check_match_glob(text, EXPECTED_KEY_HASH, error);
+	if (err)
+		return err;
+	if (strspn(text, "0123456789abcdefABCDEF*?[]!^-") != strlen(text))
+		return refuse(error, "is no hash of a key", EXPECTED_KEY_HASH);
+	return copy_lower(text, strlen(text), ret);
+}
+
+int value_key_digest(const char *text, void *ret, struct value_error *error)
+{
+	size_t length = strlen(text);
+
+	if (strspn(text, "0123456789abcdefABCDEF") != length ||
+	    (length != KEY_HASH_DIGITS && length != SHA256_DIGITS))
+		return refuse(error, "is no hash of a key", EXPECTED_KEY_HASH);
+	return copy_lower(text, KEY_HASH_DIGITS, ret);
+}
+
+int value_text(const char *text, void *ret, struct value_error *error)
+{
+	int err = check_text(text, GLOB_BYTES_MAX, "a text of at most 256 bytes", error);
+
+	return err ? err : copy_text(text, ret);
+}
+
+// The name under which the label table has it: a header's has no case (RFC 9110 section 5.1), and
+// Aperture's Envoy writes "http.request.header.x_user" for what is "http.header.x-user" here.
+static int copy_label(const char *text, void *ret)
+{
+	char *copy;
+
+	if (strncasecmp(text, HEADER_PREFIX, strlen(HEADER_PREFIX)) == 0)
+		return copy_lower(text, strlen(text), ret);
+	if (strncmp(text, APERTURE_HEADER_PREFIX, strlen(APERTURE_HEADER_PREFIX)) != 0)
+		return copy_text(text, ret);
+	if (asprintf(&copy, HEADER_PREFIX "%s", text + strlen(APERTURE_HEADER_PREFIX)) < 0)
+		return -ENOMEM;
+	for (char *at = copy + strlen(HEADER_PREFIX); *at; at++)
+		*at = *at == '_' ? '-' : (char)tolower((unsigned char)*at);
+	*(char **)ret = copy;
+	return 0;
+}
+
+int value_any_label(const char *text, void *ret, struct value_error *error)
+{
+	int err = check_text(text, LABEL_NAME_BYTES_MAX, "a label of at most 128 bytes", error);
+
+	return err ? err : copy_label(text, ret);
+}
+
+int value_label(const char *text, void *ret, struct value_error *error)
+{
+	static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"; // RFC 9110 section 5.6.2
+	const char *header = text + strlen(HEADER_PREFIX);
+
+	if (strncmp(text, "http.", 5) == 0 &&
+	    strncmp(text, APERTURE_HEADER_PREFIX, strlen(APERTURE_HEADER_PREFIX)) != 0 &&
+	    (strncasecmp(text, HEADER_PREFIX, strlen(HEADER_PREFIX)) != 0 || !*header ||
+	     strspn(header, token) != strlen(header)))
+		return refuse(error, "is no label", "http.header.NAME");
+	if (strncmp(text, "body.", 5) == 0 && strcmp(text, "body.user") != 0 &&
+	    strcmp(text, "body.safety_identifier") != 0 &&
+	    (strncmp(text, METADATA_PREFIX, strlen(METADATA_PREFIX)) != 0 ||
+	     !text[strlen(METADATA_PREFIX)]))
+		return refuse(error, "is no label",
+			      "body.user, body.safety_identifier or body.metadata.KEY");
+	return value_any_label(text, ret, error);
 }
 
 // RFC 1123 section 2.1, and underscores, which some resolvers serve.

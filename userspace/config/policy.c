@@ -2,6 +2,12 @@
 #include "config/policy.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "config/limits.h"
+#include "config/rules.h"
+#include "config/scheduler.h"
+#include "config/zone.h"
 
 static void free_strings(char **strings)
 {
@@ -25,19 +31,16 @@ static void team_release(struct team *team)
 	free_strings(team->users);
 }
 
-static void limit_release(struct limit *limit)
+static void tables_release(struct policy *policy)
 {
-	struct match *match = &limit->match;
-
-	free(limit->name);
-	free(match->provider);
-	free(match->model);
-	free(match->team);
-	free(match->endpoint);
-	free(match->api_key);
-	free(match->organization);
-	free(match->user);
-	free(limit->keys);
+	for (size_t i = 0; i < policy->n_prices; i++)
+		free(policy->prices[i].model);
+	free(policy->prices);
+	for (size_t tier = 0; tier < 5; tier++) {
+		for (size_t i = 0; i < policy->n_tiers[tier]; i++)
+			free(policy->tiers[tier][i].model);
+		free(policy->tiers[tier]);
+	}
 }
 
 void policy_free(struct policy *policy)
@@ -50,8 +53,30 @@ void policy_free(struct policy *policy)
 		team_release(&policy->teams[i]);
 	for (size_t i = 0; i < policy->n_limits; i++)
 		limit_release(&policy->limits[i]);
+	for (size_t i = 0; i < policy->n_rules; i++)
+		rule_release(&policy->rules[i]);
+	for (size_t i = 0; i < policy->n_schedulers; i++)
+		scheduler_free(policy->schedulers[i]);
+	for (size_t i = 0; i < policy->n_labels; i++)
+		free(policy->labels[i]);
 	free(policy->providers);
 	free(policy->teams);
 	free(policy->limits);
+	free(policy->rules);
+	free(policy->schedulers);
+	free(policy->labels);
+	free_strings(policy->priority_sources);
+	free(policy->agent_group);
+	free(policy->prices_file);
+	zone_free(policy->zone);
+	tables_release(policy);
 	free(policy);
+}
+
+const struct team *policy_find_team(const struct policy *policy, const char *name)
+{
+	for (size_t i = 0; i < policy->n_teams; i++)
+		if (strcmp(policy->teams[i].name, name) == 0)
+			return &policy->teams[i];
+	return NULL;
 }

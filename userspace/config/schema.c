@@ -7,13 +7,13 @@
 
 #include "base/cleanup.h"
 
-#define FIELDS_MAX 32
+#define FIELDS_MAX 40
 #define KEY_LENGTH_MAX 32 // longer ones resemble no key of ours
 
 static void read_field(struct reader *r, const yaml_node_t *node, const struct field *field,
 		       void *item);
 
-static bool take_value(struct reader *r, const yaml_node_t *node)
+bool reader_take(struct reader *r, const yaml_node_t *node)
 {
 	if (*r->values_left == 0)
 		return false;
@@ -53,35 +53,48 @@ static size_t edit_distance(const char *a, const char *b)
 	return d[height][width];
 }
 
-static const struct field *nearest_field(const struct schema *schema, const char *key)
+const char *nearest_word(const char *word, const char *const *words, size_t n_words)
 {
-	const struct field *nearest = NULL;
+	const char *nearest = NULL;
 	size_t least = 3; // further off is another word
 
-	if (strnlen(key, KEY_LENGTH_MAX + 1) > KEY_LENGTH_MAX)
+	if (strnlen(word, KEY_LENGTH_MAX + 1) > KEY_LENGTH_MAX)
 		return NULL;
-	for (const struct field *f = schema->fields; f->name; f++) {
-		size_t distance = edit_distance(key, f->name);
+	for (size_t i = 0; i < n_words; i++) {
+		if (strnlen(words[i], KEY_LENGTH_MAX + 1) > KEY_LENGTH_MAX)
+			continue;
+		size_t distance = edit_distance(word, words[i]);
 		// "rpx" is one letter from "rpm", but two letters from any other word of three.
-		if (!f->refused && distance < least && distance * 2 <= strlen(f->name)) {
-			nearest = f;
+		if (distance < least && distance * 2 < strlen(words[i])) {
+			nearest = words[i];
 			least = distance;
 		}
 	}
 	return nearest;
 }
 
+static const char *nearest_key(const struct schema *schema, const char *key)
+{
+	const char *names[FIELDS_MAX];
+	size_t n = 0;
+
+	for (const struct field *f = schema->fields; f->name; f++)
+		if (!f->refused)
+			names[n++] = f->name;
+	return nearest_word(key, names, n);
+}
+
 static void add_unknown_key(struct reader *r, const yaml_node_t *key, const struct schema *schema)
 {
 	CLEANUP_FREE char *list = NULL;
 	const char *text = node_text(key);
-	const struct field *nearest = nearest_field(schema, text);
+	const char *nearest = nearest_key(schema, text);
 	size_t size = 0;
 
 	if (nearest) {
 		problems_add(r->problems, r->document->path, node_line(key),
 			     "unknown key %s in %s; expected \"%s\"", problems_quote(text).text,
-			     schema->what, nearest->name);
+			     schema->what, nearest);
 		return;
 	}
 	if (strcmp(text, "<<") == 0) {
@@ -113,14 +126,38 @@ static void add_unknown_key(struct reader *r, const yaml_node_t *key, const stru
 static void add_wrong_type(struct reader *r, const yaml_node_t *node, const char *of,
 			   const char *expected)
 {
-	problems_add(r->problems, r->document->path, node_line(node),
-		     "wrong type for %s; expected %s, found %s", of, expected,
-		     node_type_name(node));
+	reader_problem(r, node, "wrong type for %s; expected %s, found %s", of, expected,
+		       node_type_name(node));
 }
 
-// False: nothing was stored, and the problem is noted.
-static bool read_value(struct reader *r, const yaml_node_t *node, const struct field *field,
-		       void *out)
+bool reader_wants(struct reader *r, const yaml_node_t *node, yaml_node_type_t type, const char *of,
+		  const char *expected)
+{
+	if (node->type == type)
+		return true;
+	add_wrong_type(r, node, of, expected);
+	return false;
+}
+
+void reader_keep_node(struct reader *r, const yaml_node_t *node, void *value)
+{
+	(void)r;
+	*(const yaml_node_t **)value = node;
+}
+
+const yaml_node_t *reader_key_node(const struct reader *r, const yaml_node_t *node, const char *key)
+{
+	const yaml_node_t *value = document_find(r->document, node, key);
+
+	return value ? value : node;
+}
+
+size_t reader_problem_count(const struct reader *r)
+{
+	return r->problems->count + r->problems->unshown + r->problems->out_of_memory;
+}
+
+bool reader_value(struct reader *r, const yaml_node_t *node, const struct field *field, void *out)
 {
 	struct value_error error = {0};
 	const char *text = node_text(node);
@@ -130,8 +167,8 @@ static bool read_value(struct reader *r, const yaml_node_t *node, const struct f
 		return false;
 	}
 	if (node_has_nul(node)) {
-		problems_add(r->problems, r->document->path, node_line(node),
-			     "%s holds a NUL character; expected %s", field->name, field->expected);
+		reader_problem(r, node, "%s holds a NUL character; expected %s", field->name,
+			       field->expected);
 		return false;
 	}
 	switch (field->parse(text, out, &error)) {
@@ -142,9 +179,8 @@ static bool read_value(struct reader *r, const yaml_node_t *node, const struct f
 		return false;
 	}
 	bool secret = field->flags & FIELD_SECRET;
-	problems_add(r->problems, r->document->path, node_line(node), "%s%s%s %s; expected %s",
-		     field->name, secret ? "" : " ", secret ? "" : problems_quote(text).text,
-		     error.problem, error.expected);
+	reader_problem(r, node, "%s%s%s %s; expected %s", field->name, secret ? "" : " ",
+		       secret ? "" : problems_quote(text).text, error.problem, error.expected);
 	return false;
 }
 
@@ -183,21 +219,23 @@ static void *list_slot(struct list *list, size_t size)
 	return memset(items + list->count * size, 0, 2 * size);
 }
 
+// `owner`: the address of the list's pointer, by which its entries' places are found.
 static void read_entry(struct reader *r, const yaml_node_t *node, const struct field *field,
-		       struct list *list)
+		       struct list *list, const void *owner)
 {
-	if (!take_value(r, node))
+	if (!reader_take(r, node))
 		return;
 	void *slot = list_slot(list, field->size);
 	if (!slot) {
 		r->problems->out_of_memory = true;
 	} else if (!field->schema) {
-		list->count += read_value(r, node, field, slot);
+		list->count += reader_value(r, node, field, slot);
 	} else if (node->type != YAML_MAPPING_NODE) {
 		add_wrong_type(r, node, field->schema->what, "a mapping (name: …)");
 	} else {
 		schema_read(r, node, field->schema, slot);
-		list->count++;
+		if (places_add(r->places, owner, list->count++, r->document, node) < 0)
+			r->problems->out_of_memory = true;
 	}
 }
 
@@ -205,6 +243,7 @@ static void read_list(struct reader *r, const yaml_node_t *node, const struct fi
 		      void *item)
 {
 	struct list list = list_load(field, item);
+	const void *owner = (const char *)item + field->offset;
 
 	if (node->type == YAML_SEQUENCE_NODE) {
 		const yaml_node_item_t *at = node->data.sequence.items.start;
@@ -215,11 +254,11 @@ static void read_list(struct reader *r, const yaml_node_t *node, const struct fi
 				     "%s is empty; expected %s, at least one", field->name,
 				     field->expected);
 		for (; at < end; at++)
-			read_entry(r, document_node(r->document, *at), field, &list);
+			read_entry(r, document_node(r->document, *at), field, &list, owner);
 	} else if (node_is_null(node) && (field->flags & FIELD_NULL_OK)) {
 		return;
 	} else if (node_text(node) && !node_is_null(node) && (field->flags & FIELD_SINGLE)) {
-		read_entry(r, node, field, &list);
+		read_entry(r, node, field, &list, owner);
 	} else {
 		add_wrong_type(r, node, field->name, field->expected);
 	}
@@ -229,10 +268,12 @@ static void read_list(struct reader *r, const yaml_node_t *node, const struct fi
 static void read_field(struct reader *r, const yaml_node_t *node, const struct field *field,
 		       void *item)
 {
-	if (field->size)
+	if (field->read)
+		field->read(r, node, (char *)item + field->offset);
+	else if (field->size)
 		read_list(r, node, field, item);
 	else if (!field->schema)
-		read_value(r, node, field, (char *)item + field->offset);
+		reader_value(r, node, field, (char *)item + field->offset);
 	else if (node->type == YAML_MAPPING_NODE)
 		schema_read(r, node, field->schema, (char *)item + field->offset);
 	else
@@ -285,7 +326,7 @@ void schema_read(struct reader *r, const yaml_node_t *mapping, const struct sche
 	for (const yaml_node_pair_t *pair = mapping->data.mapping.pairs.start;
 	     pair < mapping->data.mapping.pairs.top; pair++) {
 		const yaml_node_t *key = document_node(r->document, pair->key);
-		if (!take_value(r, key))
+		if (!reader_take(r, key))
 			return;
 		const struct field *field = field_of_key(r, key, schema);
 		if (!field)

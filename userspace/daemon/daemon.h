@@ -5,8 +5,10 @@
 //   binding.c   whose plaintext is this, while a TLS library is new           (tap/bind)
 //   flow.c      connections: birth, opaqueness, end
 //   exchange.c  requests and their responses; what the governor says of them  (wire/, govern/)
+//   labels.c    what limits and rules may know of a request
 //   hold.c      acting on sockets: push, keep-alive, abort, deadlines         (act/)
-//   report.c    what people see                                               (serve/)
+//   memory.c    what survives a restart                                       (store/)
+//   report.c    what people see; control.c what they ask and order            (serve/)
 //
 // One thread runs all of it on one event loop; only probes are put in and out elsewhere.
 #ifndef SLUICE_DAEMON_H
@@ -43,6 +45,7 @@ enum {
 	CONSUME_MS = 20,     // of events in one turn of the loop
 	PROBE_AGAIN_S = 5,   // at most so often, if a probed process writes unseen
 	STASH_BYTES = 65536, // plaintext kept for one session whose flow is not known yet
+	ORGANIZATIONS_KEPT = 64,
 };
 
 enum exchange_state {
@@ -52,13 +55,20 @@ enum exchange_state {
 	EXCHANGE_RESPONDING, // its response's headers were read
 };
 
+// A label that the request says of itself: a header's or metadata's value. Owned.
+struct kept_label {
+	char *name, *value;
+};
+
 // One request and its response.
 struct exchange {
 	uint64_t id; // for the governor
 	struct flow *flow;
 	enum exchange_state state;
 	struct request request;
-	struct cost cost;
+	double amounts[N_RESOURCES]; // what it is expected to take
+	struct kept_label *kept;     // since it was submitted
+	size_t n_kept;
 	uint64_t head_ns, submitted_ns, decided_ns; // 0: not yet
 	bool request_complete, response_complete;
 	bool in_governor; // to be settled, refunded or withdrawn
@@ -123,6 +133,16 @@ struct process {
 	LIST_ENTRY(process) in_bucket;
 };
 
+// Which organization a key (the 16 hex digits of its hash) belongs to.
+struct organization {
+	char api_key[17], name[64];
+};
+
+// Room for labels that are made of numbers.
+struct label_texts {
+	char numbers[4][32], comm[SLUICE_COMM_BYTES + 1];
+};
+
 struct daemon {
 	struct event_base *base;
 	struct kernel *kernel;
@@ -131,6 +151,14 @@ struct daemon {
 	struct policy *policy;
 	struct governor *governor;
 	struct netns *namespaces;
+	struct store *store; // NULL: nothing is remembered
+	struct trace_ring *trace;
+	const char **labels;       // of the request that is looked at, by the policy's numbers
+	const char **kept_headers; // that the policy wants to know, NULL-terminated
+	struct label_texts label_texts;
+	struct organization organizations[ORGANIZATIONS_KEPT];
+	size_t next_organization;
+	int64_t wall_offset_ns;
 	const char *config_path;
 	uint64_t started_ns;
 
@@ -189,10 +217,22 @@ void flow_each(struct daemon *d, void (*fn)(struct daemon *d, struct flow *flow,
 void exchange_on_request(void *flow, enum request_event event, const struct request *r);
 void exchange_on_response(void *flow, enum response_event event, const struct response *r);
 void exchange_submit_if_due(struct daemon *d, struct flow *flow, bool is_timeout);
-void exchange_over(struct daemon *d, struct exchange *exchange, bool was_sent);
+void exchange_free(struct daemon *d, struct exchange *exchange);
+void exchange_over(struct daemon *d, struct exchange *exchange, bool was_sent, const double *used);
+void exchange_lost(struct daemon *d, struct exchange *exchange);
 struct exchange *exchange_find(struct daemon *d, uint64_t id);
 void daemon_govern(struct daemon *d); // runs the governor and carries out what it decides
 void daemon_on_govern_timer(evutil_socket_t fd, short what, void *daemon);
+
+// labels.c
+int labels_prepare(struct daemon *d, const struct policy *policy); // -1: out of memory
+void labels_keep(struct daemon *d, struct exchange *exchange);
+void labels_release(struct exchange *exchange);
+void labels_learn_organization(struct daemon *d, const char *api_key, const char *name);
+// Fills d->policy->n_labels of them, valid until the next call.
+void exchange_labels(struct daemon *d, const struct exchange *exchange, const char **labels);
+// What the governor is asked; its labels are d->labels.
+void exchange_ask(struct daemon *d, const struct exchange *exchange, struct ask *ret);
 
 // hold.c
 void flow_update_gate(struct daemon *d, struct flow *flow, uint64_t decided_ns);
@@ -206,9 +246,10 @@ void flow_on_timer(evutil_socket_t fd, short what, void *flow);
 void daemon_on_second(evutil_socket_t fd, short what, void *daemon);
 void daemon_release_all(struct daemon *d);
 
-// report.c
-struct api_source;
-void report_source(struct api_source *ret, struct daemon *d);
+// memory.c
+void memory_open(struct daemon *d, const char *directory);
+void memory_save(struct daemon *d);
+void memory_close(struct daemon *d);
 
 // main.c
 int daemon_reload(struct daemon *d, char **ret_error);

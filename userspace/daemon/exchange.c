@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "daemon/trace.h"
 
 struct exchange *exchange_find(struct daemon *d, uint64_t id)
 {
@@ -16,8 +17,9 @@ struct exchange *exchange_find(struct daemon *d, uint64_t id)
 	return NULL;
 }
 
-// The governor has nothing more to do with it. was_sent: its bytes have left, or may have.
-void exchange_over(struct daemon *d, struct exchange *exchange, bool was_sent)
+// The governor has nothing more to do with it. was_sent: its bytes have left, or may have. used:
+// what it took in the end; NULL: not known, what was reserved stands.
+void exchange_over(struct daemon *d, struct exchange *exchange, bool was_sent, const double *used)
 {
 	uint64_t now = clock_now_ns();
 
@@ -25,11 +27,49 @@ void exchange_over(struct daemon *d, struct exchange *exchange, bool was_sent)
 		return;
 	exchange->in_governor = false;
 	if (exchange->state < EXCHANGE_ADMITTED)
-		governor_withdraw(d->governor, exchange->id, now);
+		governor_withdraw(d->governor, exchange->id, false, now);
 	else if (was_sent)
-		governor_settle(d->governor, exchange->id, now);
+		governor_settle(d->governor, exchange->id, used, now);
 	else
 		governor_refund(d->governor, exchange->id, now);
+}
+
+static const struct price *price_of(const struct daemon *d, const struct exchange *exchange)
+{
+	return policy_find_price(d->policy, exchange->request.model);
+}
+
+// Its connection has ended before its response was whole. If it still waited, its program may send
+// it again, and it keeps its place. What a stream has delivered so far was used, and no more.
+void exchange_lost(struct daemon *d, struct exchange *exchange)
+{
+	const struct response *r = response_reader_current(exchange->flow->responses);
+	double used[N_RESOURCES];
+
+	if (exchange->in_governor && exchange->state < EXCHANGE_ADMITTED) {
+		trace_add(d, exchange, NULL);
+		exchange->in_governor = false;
+		governor_withdraw(d->governor, exchange->id, true, clock_now_ns());
+		return;
+	}
+	if (exchange->in_governor)
+		trace_add(d, exchange, r);
+	if (exchange->state != EXCHANGE_RESPONDING || exchange->response_complete || !r) {
+		exchange_over(d, exchange, exchange->state >= EXCHANGE_ADMITTED, NULL);
+		return;
+	}
+	memcpy(used, exchange->amounts, sizeof(used));
+	cost_of_usage(r, price_of(d, exchange), used);
+	exchange_over(d, exchange, true, used);
+}
+
+void exchange_free(struct daemon *d, struct exchange *exchange)
+{
+	(void)d;
+	TAILQ_REMOVE(&exchange->flow->exchanges, exchange, in_flow);
+	LIST_REMOVE(exchange, in_bucket);
+	labels_release(exchange);
+	free(exchange);
 }
 
 // Frees what is both asked and answered, from the front.
@@ -39,11 +79,9 @@ static void drop_finished(struct daemon *d, struct flow *flow)
 
 	while ((exchange = TAILQ_FIRST(&flow->exchanges)) && exchange->request_complete &&
 	       exchange->response_complete) {
-		exchange_over(d, exchange, true);
+		exchange_over(d, exchange, true, NULL);
 		flow->granted_by_past = exchange->request.end;
-		TAILQ_REMOVE(&flow->exchanges, exchange, in_flow);
-		LIST_REMOVE(exchange, in_bucket);
-		free(exchange);
+		exchange_free(d, exchange);
 	}
 }
 
@@ -61,26 +99,29 @@ static void begin_exchange(struct daemon *d, struct flow *flow)
 	flow->n_requests++;
 }
 
-static struct cost cost_of(const struct exchange *exchange)
+static void find_amounts(const struct daemon *d, const struct exchange *exchange,
+			 double ret[N_RESOURCES])
 {
 	const struct request *r = &exchange->request;
 	uint64_t whole = 0;
 
 	if (r->end != REQUEST_UNKNOWN_LENGTH && r->body_begin)
 		whole = r->end - r->body_begin;
-	return cost_of_request(r, whole > r->body_bytes ? whole - r->body_bytes : 0);
+	cost_of_request(r, whole > r->body_bytes ? whole - r->body_bytes : 0,
+			price_of(d, exchange), ret);
 }
 
 // It was decided on before all of it was known.
 static void amend_cost(struct daemon *d, struct exchange *exchange)
 {
-	struct cost cost = cost_of(exchange);
+	double amounts[N_RESOURCES];
 
-	if (!exchange->in_governor || cost.tokens == exchange->cost.tokens)
+	find_amounts(d, exchange, amounts);
+	if (!exchange->in_governor || !memcmp(amounts, exchange->amounts, sizeof(amounts)))
 		return;
-	governor_amend(d->governor, exchange->id, cost.tokens, clock_now_ns());
-	exchange->cost = cost;
-	exchange->flow->last_cost = cost.tokens;
+	governor_amend(d->governor, exchange->id, amounts, clock_now_ns());
+	memcpy(exchange->amounts, amounts, sizeof(amounts));
+	exchange->flow->last_cost = amounts[RESOURCE_TOKENS];
 }
 
 static void admit(struct daemon *d, struct exchange *exchange)
@@ -109,46 +150,36 @@ static void deny(struct daemon *d, struct exchange *exchange, const char *policy
 		 timed_out ? "waited too long" : "denied", (unsigned long long)flow->number,
 		 flow->born.tgid, flow->born.comm, flow->team ? flow->team->name : "-",
 		 exchange->request.model, policy ? policy : "max_wait");
-	if (d->policy->mode == MODE_ENFORCE)
-		flow_abort(d, flow);
-	else
+	if (d->policy->mode != MODE_ENFORCE) {
 		admit(d, exchange);
+		return;
+	}
+	flow_abort(d, flow);
+	trace_add(d, exchange, NULL);
 }
 
 static void submit(struct daemon *d, struct exchange *exchange)
 {
-	const struct request *r = &exchange->request;
 	struct flow *flow = exchange->flow;
-	const char *policy = NULL;
-	enum verdict verdict;
-	struct ask ask = {
-		.id = exchange->id,
-		.provider = flow->provider,
-		.model = r->model,
-		.endpoint = r->path,
-		.api_key = r->api_key,
-		.organization = r->organization,
-		.project = r->project,
-		.user = flow->identity.user,
-		.team = flow->team,
-		.requests = 1,
-	};
+	struct decision decision;
+	struct ask ask;
 
-	exchange->cost = cost_of(exchange);
+	find_amounts(d, exchange, exchange->amounts);
+	labels_keep(d, exchange);
+	exchange_ask(d, exchange, &ask);
 	exchange->submitted_ns = clock_now_ns();
 	exchange->state = EXCHANGE_QUEUED;
-	ask.tokens = exchange->cost.tokens;
-	flow->last_cost = exchange->cost.tokens;
-	memcpy(flow->last_model, r->model, sizeof(flow->last_model));
-	if (governor_submit(d->governor, &ask, exchange->submitted_ns, &verdict, &policy)) {
+	flow->last_cost = exchange->amounts[RESOURCE_TOKENS];
+	memcpy(flow->last_model, exchange->request.model, sizeof(flow->last_model));
+	if (governor_submit(d->governor, &ask, exchange->submitted_ns, &decision)) {
 		flow_set_opaque(d, flow, "out of memory");
 		return;
 	}
 	exchange->in_governor = true;
-	if (verdict == VERDICT_ADMITTED)
+	if (decision.verdict == VERDICT_ADMITTED)
 		admit(d, exchange);
-	else if (verdict == VERDICT_DENIED)
-		deny(d, exchange, policy, false);
+	else if (decision.verdict == VERDICT_DENIED)
+		deny(d, exchange, decision.policy, false);
 }
 
 // Whether what is known of a request that is still being written must do: enough of its body is
@@ -212,24 +243,39 @@ void exchange_on_request(void *owner, enum request_event event, const struct req
 	}
 }
 
+static struct told told_by(const struct ratelimit_headers *h)
+{
+	return (struct told){
+		.limit = h->limit == RESPONSE_ABSENT ? -1 : (double)h->limit,
+		.remaining = h->remaining == RESPONSE_ABSENT ? -1 : (double)h->remaining,
+		.reset_s = h->reset_ms == RESPONSE_ABSENT ? -1 : (double)h->reset_ms / 1e3,
+	};
+}
+
+static void learn_of_refusal(const struct response *r, struct outcome *outcome)
+{
+	uint64_t wait_ms = r->retry_after_ms != RESPONSE_ABSENT ? r->retry_after_ms
+								: r->retry_message_ms;
+
+	outcome->quota_is_exhausted = r->quota_is_exhausted;
+	if (wait_ms != RESPONSE_ABSENT)
+		outcome->shut_ns = wait_ms * NS_PER_MS;
+	outcome->is_429_on[RESOURCE_REQUESTS] = r->refused_by == LIMIT_REQUESTS;
+	outcome->is_429_on[RESOURCE_TOKENS] = r->refused_by == LIMIT_TOKENS;
+	outcome->is_429_on[RESOURCE_IMAGES] = r->refused_by == LIMIT_IMAGES;
+}
+
 static void learn(struct daemon *d, struct exchange *exchange, const struct response *r)
 {
 	struct outcome outcome = {
-		.limit_requests =
-			r->requests.limit == RESPONSE_ABSENT ? -1 : (double)r->requests.limit,
-		.remaining_requests = r->requests.remaining == RESPONSE_ABSENT
-					      ? -1
-					      : (double)r->requests.remaining,
-		.limit_tokens = r->tokens.limit == RESPONSE_ABSENT ? -1 : (double)r->tokens.limit,
-		.remaining_tokens =
-			r->tokens.remaining == RESPONSE_ABSENT ? -1 : (double)r->tokens.remaining,
+		.requests = told_by(&r->requests),
+		.tokens = told_by(&r->tokens),
+		.images = told_by(&r->images),
 	};
 
-	if (r->status == 429 && r->retry_after_ms != RESPONSE_ABSENT) {
-		outcome.shut_ns = r->retry_after_ms * NS_PER_MS;
-		outcome.is_429_on_tokens = !strcmp(r->error_type, "tokens");
-		outcome.is_429_on_requests = !strcmp(r->error_type, "requests");
-	}
+	labels_learn_organization(d, exchange->request.api_key, r->organization);
+	if (r->status == 429)
+		learn_of_refusal(r, &outcome);
 	governor_learn(d->governor, exchange->id, &outcome, clock_now_ns());
 }
 
@@ -247,7 +293,7 @@ static void begin_response(struct daemon *d, struct exchange *exchange, const st
 {
 	if (exchange->state ==
 	    EXCHANGE_QUEUED) { // it left all the same: mode observe, or a late daemon
-		exchange_over(d, exchange, true);
+		exchange_over(d, exchange, true, NULL);
 		d->n.observed_waits++;
 	}
 	exchange->state = EXCHANGE_RESPONDING;
@@ -259,19 +305,17 @@ static void begin_response(struct daemon *d, struct exchange *exchange, const st
 static void end_response(struct daemon *d, struct exchange *exchange, const struct response *r)
 {
 	struct flow *flow = exchange->flow;
+	double used[N_RESOURCES];
 
 	if (exchange->in_governor && r->status == 429)
 		learn(d, exchange, r);
-	if (r->tokens_in != RESPONSE_ABSENT)
-		flow->tokens_in += r->tokens_in;
-	else if (r->status < 400)
-		flow->tokens_in += exchange->cost.tokens;
-	if (r->tokens_out != RESPONSE_ABSENT)
-		flow->tokens_out += r->tokens_out;
-	else if (r->is_event_stream)
-		flow->tokens_out += r->stream_events;
+	memcpy(used, exchange->amounts, sizeof(used));
+	cost_of_usage(r, price_of(d, exchange), used);
+	flow->tokens_in += (uint64_t)used[RESOURCE_INPUT_TOKENS];
+	flow->tokens_out += (uint64_t)used[RESOURCE_OUTPUT_TOKENS];
 	exchange->response_complete = true;
-	exchange_over(d, exchange, true);
+	trace_add(d, exchange, r);
+	exchange_over(d, exchange, true, used);
 	drop_finished(d, flow);
 }
 

@@ -78,7 +78,8 @@ static struct flow *flow_new(struct daemon *d, const struct sluice_hello *hello)
 	flow->responses = response_reader_new(exchange_on_response, flow);
 	flow->timer = evtimer_new(d->base, flow_on_timer, flow);
 	flow->process = process_get(d, hello->flow.tgid, true);
-	if (!flow->requests || !flow->responses || !flow->timer || !flow->process) {
+	if (!flow->requests || !flow->responses || !flow->timer || !flow->process ||
+	    request_reader_keep_headers(flow->requests, d->kept_headers)) {
 		request_reader_free(flow->requests);
 		response_reader_free(flow->responses);
 		if (flow->timer)
@@ -205,7 +206,7 @@ void flow_set_opaque(struct daemon *d, struct flow *flow, const char *reason)
 	log_debug("flow %" PRIu64 " (pid %u, %s) is opaque: %s", flow->number, flow->born.tgid,
 		  flow->born.comm, reason);
 	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow)
-		exchange_over(d, exchange, exchange->state >= EXCHANGE_ADMITTED);
+		exchange_over(d, exchange, exchange->state >= EXCHANGE_ADMITTED, NULL);
 	if (kernel_set_gate(d->kernel, flow->target.cookie, SLUICE_GATE_OPAQUE, SLUICE_GRANT_ALL))
 		kernel_forget_flow(d->kernel, flow->target.cookie, flow->born.random);
 	flow_push(d, flow);
@@ -243,10 +244,8 @@ void flow_free(struct daemon *d, struct flow *flow)
 	struct exchange *exchange;
 
 	while ((exchange = TAILQ_FIRST(&flow->exchanges))) {
-		exchange_over(d, exchange, exchange->state >= EXCHANGE_ADMITTED);
-		TAILQ_REMOVE(&flow->exchanges, exchange, in_flow);
-		LIST_REMOVE(exchange, in_bucket);
-		free(exchange);
+		exchange_lost(d, exchange);
+		exchange_free(d, exchange);
 	}
 	if (flow->is_replaced)
 		kernel_forget_past(d->kernel, flow->target.cookie, flow->born.random);

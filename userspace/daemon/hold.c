@@ -95,7 +95,7 @@ void flow_abort(struct daemon *d, struct flow *flow)
 	flow->is_aborted = true; // the gate stays shut
 	flow_set_timer(flow, 0);
 	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow)
-		exchange_over(d, exchange, exchange->state >= EXCHANGE_ADMITTED);
+		exchange_over(d, exchange, exchange->state >= EXCHANGE_ADMITTED, NULL);
 	flow->abort_failed = err && err != -ESRCH && err != -ENOENT;
 	if (flow->abort_failed) {
 		d->n.aborts_failed++;
@@ -238,6 +238,7 @@ void daemon_on_second(evutil_socket_t fd, short what, void *daemon)
 		LIST_FOREACH (process, &d->processes[i], in_bucket)
 			binding_sweep(d, process, now);
 	attacher_tidy(d->attacher);
+	memory_save(d);
 	daemon_govern(d);
 }
 

@@ -10,7 +10,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "daemon/endpoints.h"
 #include "daemon/lock.h"
+#include "daemon/trace.h"
 #include "serve/api.h"
 
 enum { HEARTBEAT_MS = 250, EXIT_USAGE = 2, NICE = -10 };
@@ -85,42 +87,57 @@ static void log_lines(char *text)
 		log_error("%s", line);
 }
 
-struct reload {
-	struct daemon *d;
-};
-
-static const struct team *new_team_of(void *ctx, uint64_t id)
+static bool new_ask_of(void *daemon, uint64_t id, struct ask *ret)
 {
-	const struct exchange *exchange = exchange_find(((struct reload *)ctx)->d, id);
+	const struct exchange *exchange = exchange_find(daemon, id);
 
-	return exchange ? exchange->flow->team : NULL;
+	if (exchange)
+		exchange_ask(daemon, exchange, ret);
+	return exchange;
 }
 
-static void assign_team(struct daemon *d, struct flow *flow, void *arg)
+static void assign_to_policy(struct daemon *d, struct flow *flow, void *arg)
 {
 	(void)arg;
 	flow_assign_team(d, flow);
+	if (request_reader_keep_headers(flow->requests, d->kept_headers))
+		log_warning("out of memory: headers of flow %llu are not seen as labels",
+			    (unsigned long long)flow->number);
+}
+
+static int govern_by(struct daemon *d, struct policy *policy)
+{
+	struct policy *old = d->policy;
+	int err = labels_prepare(d, policy);
+
+	if (err)
+		return -ENOMEM;
+	d->policy = policy;
+	flow_each(d, assign_to_policy, NULL);
+	err = governor_reload(d->governor, policy, new_ask_of, d, clock_now_ns());
+	if (!err) {
+		policy_free(old);
+		return 0;
+	}
+	d->policy = old;
+	labels_prepare(d, old);
+	flow_each(d, assign_to_policy, NULL);
+	return err;
 }
 
 int daemon_reload(struct daemon *d, char **ret_error)
 {
-	struct policy *old = d->policy, *policy = policy_load(d->config_path, ret_error);
-	struct reload reload = {d};
+	struct policy *policy = policy_load(d->config_path, ret_error);
 	int err;
 
 	if (!policy)
 		return -EINVAL;
-	d->policy = policy;
-	flow_each(d, assign_team, NULL);
-	err = governor_reload(d->governor, policy, new_team_of, &reload, clock_now_ns());
+	err = govern_by(d, policy);
 	if (err) {
-		d->policy = old;
-		flow_each(d, assign_team, NULL);
 		policy_free(policy);
 		*ret_error = strdup("out of memory; the running policy stays");
 		return err;
 	}
-	policy_free(old);
 	err = kernel_apply(d->kernel, policy);
 	if (err && asprintf(ret_error, "the kernel's tables of hosts did not take the policy: %s",
 			    strerror(-err)) < 0)
@@ -251,7 +268,6 @@ static void warn_of_limits(struct daemon *d)
 
 static int start(struct daemon *d, const struct options *o, struct api **ret_api)
 {
-	static struct api_source source;
 	CLEANUP_FREE char *error = NULL;
 	int err;
 
@@ -268,8 +284,11 @@ static int start(struct daemon *d, const struct options *o, struct api **ret_api
 		return err;
 	}
 	d->base = new_base();
-	d->governor = governor_new(d->policy, clock_now_ns());
-	err = d->base && d->governor ? 0 : -ENOMEM;
+	d->wall_offset_ns = clock_wall_offset_ns();
+	d->governor = governor_new(d->policy, clock_now_ns(), d->wall_offset_ns);
+	err = d->base && d->governor && !labels_prepare(d, d->policy) ? 0 : -ENOMEM;
+	if (!err)
+		memory_open(d, o->state_dir);
 	err = err ?: library_registry_new(&d->registry);
 	err = err ?: attacher_new(&d->attacher, d->kernel, d->registry);
 	err = err ?: add_events(d);
@@ -277,8 +296,7 @@ static int start(struct daemon *d, const struct options *o, struct api **ret_api
 		log_error("cannot start: %s", strerror(-err));
 		return err;
 	}
-	report_source(&source, d);
-	err = api_open(ret_api, d->base, o->socket, &source);
+	err = api_open(ret_api, d->base, o->socket, daemon_endpoints, d);
 	if (err) {
 		log_error("cannot listen on %s: %s; give another with --socket", o->socket,
 			  strerror(-err));
@@ -311,8 +329,12 @@ static void stop(struct daemon *d, struct api *api)
 	attacher_free(d->attacher);
 	kernel_close(d->kernel);
 	library_registry_free(d->registry);
+	memory_close(d);
 	governor_free(d->governor);
 	policy_free(d->policy);
+	trace_free(d->trace);
+	free(d->labels);
+	free(d->kept_headers);
 }
 
 int main(int argc, char **argv)

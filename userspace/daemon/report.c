@@ -1,37 +1,16 @@
 // What people see: the daemon's state as the JSON that the API serves. The keys are documented in
 // sluice(1) and are a promise.
+#include <inttypes.h>
 #include <json-c/json.h>
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "daemon/daemon.h"
-#include "serve/api.h"
+#include "daemon/endpoints.h"
+#include "serve/governed.h"
+#include "serve/object.h"
 
 typedef struct json_object json;
-
-static void add_text(json *o, const char *key, const char *text)
-{
-	json_object_object_add(o, key, text ? json_object_new_string(text) : NULL);
-}
-
-static void add_count(json *o, const char *key, uint64_t value)
-{
-	json_object_object_add(o, key, json_object_new_uint64(value));
-}
-
-static void add_flag(json *o, const char *key, bool value)
-{
-	json_object_object_add(o, key, json_object_new_boolean(value));
-}
-
-// Rounded to a thousandth: nobody reads more, and JSON of doubles is long.
-static void add_number(json *o, const char *key, double value)
-{
-	char text[64];
-
-	snprintf(text, sizeof(text), "%.3f", value);
-	json_object_object_add(o, key, json_object_new_double_s(value, text));
-}
 
 static uint64_t resident_bytes(void)
 {
@@ -52,8 +31,8 @@ static json *hooks(struct daemon *d)
 	for (size_t i = 0; i < n; i++) {
 		json *o = json_object_new_object();
 
-		add_text(o, "name", views[i].name);
-		add_flag(o, "attached", views[i].attached);
+		object_add_text(o, "name", views[i].name);
+		object_add_flag(o, "attached", views[i].attached);
 		json_object_array_add(list, o);
 	}
 	return list;
@@ -67,13 +46,13 @@ static json *libraries(struct daemon *d)
 		const struct library *library = library_get(d->registry, i);
 		json *o = json_object_new_object();
 
-		add_text(o, "path", library->path);
-		add_text(o, "mode", library->is_wide ? "library" : "process");
-		add_count(o, "processes", library->n_processes);
+		object_add_text(o, "path", library->path);
+		object_add_text(o, "mode", library->is_wide ? "library" : "process");
+		object_add_count(o, "processes", library->n_processes);
 		if (library->layout.learned)
-			add_count(o, "random_offset", library->layout.random_offset);
+			object_add_count(o, "random_offset", library->layout.random_offset);
 		else
-			json_object_object_add(o, "random_offset", NULL);
+			object_add_null(o, "random_offset");
 		json_object_array_add(list, o);
 	}
 	return list;
@@ -89,9 +68,10 @@ static json *losses(struct daemon *d)
 	json *o = json_object_new_object();
 
 	for (int cause = 0; cause < SLUICE_LOSSES; cause++)
-		add_count(o, names[cause], kernel_lost(d->kernel, cause));
-	add_count(o, "stash_full", d->n.stash_dropped);
-	add_count(o, "undecided_expired", kernel_count(d->kernel, SLUICE_COUNT_EXPIRED_FLOWS));
+		object_add_count(o, names[cause], kernel_lost(d->kernel, cause));
+	object_add_count(o, "stash_full", d->n.stash_dropped);
+	object_add_count(o, "undecided_expired",
+			 kernel_count(d->kernel, SLUICE_COUNT_EXPIRED_FLOWS));
 	return o;
 }
 
@@ -99,9 +79,9 @@ static json *pushes(struct daemon *d)
 {
 	json *o = json_object_new_object();
 
-	add_count(o, "pidfd", d->n.push_pidfd);
-	add_count(o, "iter", d->n.push_iter);
-	add_count(o, "failed", d->n.push_failed);
+	object_add_count(o, "pidfd", d->n.push_pidfd);
+	object_add_count(o, "iter", d->n.push_iter);
+	object_add_count(o, "failed", d->n.push_failed);
 	return o;
 }
 
@@ -109,9 +89,9 @@ static json *release_times(struct daemon *d)
 {
 	json *o = json_object_new_object();
 
-	add_count(o, "count", d->release_times.n);
-	add_count(o, "p50", samples_quantile(&d->release_times, 0.5));
-	add_count(o, "p99", samples_quantile(&d->release_times, 0.99));
+	object_add_count(o, "count", d->release_times.n);
+	object_add_count(o, "p50", samples_quantile(&d->release_times, 0.5));
+	object_add_count(o, "p99", samples_quantile(&d->release_times, 0.99));
 	return o;
 }
 
@@ -119,11 +99,12 @@ static json *kernel_counts(struct daemon *d)
 {
 	json *o = json_object_new_object();
 
-	add_count(o, "held_segments", kernel_count(d->kernel, SLUICE_COUNT_REFUSED_SEGMENTS));
-	add_count(o, "twins", d->n.twins_sent);
-	add_count(o, "twins_failed", d->n.twins_failed);
-	add_count(o, "probe_hits", kernel_count(d->kernel, SLUICE_COUNT_PROBE_HITS));
-	add_count(o, "not_tls", kernel_count(d->kernel, SLUICE_COUNT_NOT_TLS));
+	object_add_count(o, "held_segments",
+			 kernel_count(d->kernel, SLUICE_COUNT_REFUSED_SEGMENTS));
+	object_add_count(o, "twins", d->n.twins_sent);
+	object_add_count(o, "twins_failed", d->n.twins_failed);
+	object_add_count(o, "probe_hits", kernel_count(d->kernel, SLUICE_COUNT_PROBE_HITS));
+	object_add_count(o, "not_tls", kernel_count(d->kernel, SLUICE_COUNT_NOT_TLS));
 	return o;
 }
 
@@ -138,34 +119,35 @@ static size_t probed_processes(struct daemon *d)
 	return n;
 }
 
-static json *status(void *ctx)
+json *report_status(void *ctx, const struct api_request *request, int *ret_code)
 {
 	struct daemon *d = ctx;
 	uint64_t now = clock_now_ns();
 	json *o = json_object_new_object();
 	const char *why;
 
-	add_flag(o, "enforcing", kernel_is_enforcing(d->kernel, now, &why));
-	add_text(o, "why_not_enforcing", why);
-	add_text(o, "mode", d->policy->mode == MODE_ENFORCE ? "enforce" : "observe");
-	add_text(o, "version", SLUICE_VERSION);
-	add_number(o, "uptime_s", (now - d->started_ns) / 1e9);
-	add_text(o, "config", d->config_path);
-	json_object_object_add(o, "hooks", hooks(d));
-	json_object_object_add(o, "libraries", libraries(d));
-	add_count(o, "processes", probed_processes(d));
-	add_count(o, "flows", d->n_flows);
-	add_count(o, "queued", governor_waiting(d->governor));
-	add_count(o, "admitted", d->n.admitted);
-	add_count(o, "denied", d->n.denied);
-	add_count(o, "timed_out", d->n.timed_out);
-	add_count(o, "opaque", d->n.opaque);
-	add_count(o, "observed_waits", d->n.observed_waits);
-	json_object_object_add(o, "lost_events", losses(d));
-	json_object_object_add(o, "push", pushes(d));
-	json_object_object_add(o, "decision_us", release_times(d));
-	json_object_object_add(o, "kernel", kernel_counts(d));
-	add_count(o, "rss_bytes", resident_bytes());
+	(void)request, (void)ret_code;
+	object_add_flag(o, "enforcing", kernel_is_enforcing(d->kernel, now, &why));
+	object_add_text(o, "why_not_enforcing", why);
+	object_add_text(o, "mode", d->policy->mode == MODE_ENFORCE ? "enforce" : "observe");
+	object_add_text(o, "version", SLUICE_VERSION);
+	object_add_number(o, "uptime_s", (now - d->started_ns) / 1e9, 3);
+	object_add_text(o, "config", d->config_path);
+	object_add(o, "hooks", hooks(d));
+	object_add(o, "libraries", libraries(d));
+	object_add_count(o, "processes", probed_processes(d));
+	object_add_count(o, "flows", d->n_flows);
+	object_add_count(o, "queued", governor_waiting(d->governor));
+	object_add_count(o, "admitted", d->n.admitted);
+	object_add_count(o, "denied", d->n.denied);
+	object_add_count(o, "timed_out", d->n.timed_out);
+	object_add_count(o, "opaque", d->n.opaque);
+	object_add_count(o, "observed_waits", d->n.observed_waits);
+	object_add(o, "lost_events", losses(d));
+	object_add(o, "push", pushes(d));
+	object_add(o, "decision_us", release_times(d));
+	object_add(o, "kernel", kernel_counts(d));
+	object_add_count(o, "rss_bytes", resident_bytes());
 	return o;
 }
 
@@ -188,25 +170,25 @@ static void add_flow(struct daemon *d, struct flow *flow, void *list)
 
 	(void)d;
 	memcpy(comm, flow->born.comm, SLUICE_COMM_BYTES);
-	add_count(o, "id", flow->number);
-	add_count(o, "pid", flow->born.tgid);
-	add_text(o, "comm", comm);
-	add_text(o, "user", flow->identity.user);
-	add_text(o, "team", flow->team ? flow->team->name : NULL);
-	add_text(o, "cgroup", flow->identity.cgroup);
-	add_text(o, "host", flow->host);
-	add_text(o, "model",
-		 last && last->request.model[0] ? last->request.model : flow->last_model);
-	add_text(o, "state", flow_state(flow));
-	add_count(o, "requests", flow->n_requests);
-	add_count(o, "tokens_in", flow->tokens_in);
-	add_count(o, "tokens_out", flow->tokens_out);
-	add_count(o, "queued_ms", time_queued_ns(flow, clock_now_ns()) / NS_PER_MS);
-	add_number(o, "cost", flow->last_cost);
-	add_text(o, "why_opaque", flow->opaque_reason);
-	add_text(o, "library", flow->library ? flow->library->path : NULL);
-	add_text(o, "address", flow->address);
-	add_count(o, "local_port", flow->target.local_port);
+	object_add_count(o, "id", flow->number);
+	object_add_count(o, "pid", flow->born.tgid);
+	object_add_text(o, "comm", comm);
+	object_add_text(o, "user", flow->identity.user);
+	object_add_text(o, "team", flow->team ? flow->team->name : NULL);
+	object_add_text(o, "cgroup", flow->identity.cgroup);
+	object_add_text(o, "host", flow->host);
+	object_add_text(o, "model",
+			last && last->request.model[0] ? last->request.model : flow->last_model);
+	object_add_text(o, "state", flow_state(flow));
+	object_add_count(o, "requests", flow->n_requests);
+	object_add_count(o, "tokens_in", flow->tokens_in);
+	object_add_count(o, "tokens_out", flow->tokens_out);
+	object_add_count(o, "queued_ms", time_queued_ns(flow, clock_now_ns()) / NS_PER_MS);
+	object_add_number(o, "cost", flow->last_cost, 3);
+	object_add_text(o, "why_opaque", flow->opaque_reason);
+	object_add_text(o, "library", flow->library ? flow->library->path : NULL);
+	object_add_text(o, "address", flow->address);
+	object_add_count(o, "local_port", flow->target.local_port);
 	json_object_array_add(list, o);
 }
 
@@ -218,10 +200,11 @@ static int by_id(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static json *flows(void *ctx)
+json *report_flows(void *ctx, const struct api_request *request, int *ret_code)
 {
 	json *list = json_object_new_array();
 
+	(void)request, (void)ret_code;
 	flow_each(ctx, add_flow, list);
 	json_object_array_sort(list, by_id);
 	return list;
@@ -232,61 +215,81 @@ struct queue_list {
 	json *list;
 };
 
+static void add_waiting_exchange(json *o, const struct exchange *exchange)
+{
+	const struct flow *flow = exchange->flow;
+	char comm[SLUICE_COMM_BYTES + 1] = {}, id[32];
+
+	memcpy(comm, flow->born.comm, SLUICE_COMM_BYTES);
+	snprintf(id, sizeof(id), "r%" PRIu64, exchange->id);
+	object_add_text(o, "request", id);
+	object_add_text(o, "team", flow->team ? flow->team->name : NULL);
+	object_add_text(o, "model", exchange->request.model);
+	object_add_number(o, "cost", exchange->amounts[RESOURCE_TOKENS], 3);
+	object_add_count(o, "flow", flow->number);
+	object_add_count(o, "pid", flow->born.tgid);
+	object_add_text(o, "comm", comm);
+}
+
 static void add_waiting(void *ctx, const struct waiting_view *view)
 {
 	struct queue_list *queue = ctx;
 	const struct exchange *exchange = exchange_find(queue->d, view->id);
 	json *o = json_object_new_object();
 
-	add_count(o, "position", json_object_array_length(queue->list) + 1);
-	add_text(o, "team", *view->team ? view->team : NULL);
-	add_text(o, "model", view->model);
-	add_number(o, "priority", view->priority);
-	add_number(o, "cost", view->cost_tokens);
-	add_count(o, "waiting_ms", view->waiting_ns / NS_PER_MS);
-	if (view->eta_ns == UINT64_MAX)
-		json_object_object_add(o, "eta_ms", NULL);
-	else
-		add_count(o, "eta_ms", view->eta_ns / NS_PER_MS);
-	if (exchange) {
-		char comm[SLUICE_COMM_BYTES + 1] = {};
-
-		memcpy(comm, exchange->flow->born.comm, SLUICE_COMM_BYTES);
-		add_count(o, "flow", exchange->flow->number);
-		add_count(o, "pid", exchange->flow->born.tgid);
-		add_text(o, "comm", comm);
-	}
+	object_add_count(o, "position", json_object_array_length(queue->list) + 1);
+	if (exchange)
+		add_waiting_exchange(o, exchange);
+	object_add_number(o, "priority", view->priority, 3);
+	object_add_text(o, "workload", view->workload);
+	object_add_ms(o, "waiting_ms", view->waiting_ns);
+	object_add_ms(o, "eta_ms", view->eta_ns);
 	json_object_array_add(queue->list, o);
 }
 
-static json *queue(void *ctx)
+json *report_queue(void *ctx, const struct api_request *request, int *ret_code)
 {
 	struct queue_list queue = {ctx, json_object_new_array()};
 
+	(void)request, (void)ret_code;
 	governor_each_waiting(queue.d->governor, clock_now_ns(), add_waiting, &queue);
 	return queue.list;
 }
 
-static void add_bucket(void *list, const struct bucket_view *view)
-{
-	json *o = json_object_new_object();
+struct limit_list {
+	const struct policy *policy;
+	json *list;
+};
 
-	add_text(o, "policy", view->policy);
-	add_text(o, "key", view->key);
-	add_text(o, "resource", view->resource);
-	add_number(o, "capacity", view->capacity);
-	add_number(o, "level", view->level);
-	add_number(o, "fill_per_s", view->fill_per_s);
-	add_count(o, "queued", view->queued);
-	json_object_array_add(list, o);
+static void add_bucket(void *ctx, const struct bucket_view *view)
+{
+	const struct limit_list *limits = ctx;
+
+	json_object_array_add(limits->list, governed_bucket(limits->policy, view));
 }
 
-static json *limits(void *ctx)
+json *report_limits(void *ctx, const struct api_request *request, int *ret_code)
+{
+	struct daemon *d = ctx;
+	struct limit_list limits = {d->policy, json_object_new_array()};
+
+	(void)request, (void)ret_code;
+	governor_each_bucket(d->governor, clock_now_ns(), add_bucket, &limits);
+	return limits.list;
+}
+
+static void add_limit(void *list, const struct limit_view *view)
+{
+	json_object_array_add(list, governed_limit(view));
+}
+
+json *report_policies(void *ctx, const struct api_request *request, int *ret_code)
 {
 	struct daemon *d = ctx;
 	json *list = json_object_new_array();
 
-	governor_each_bucket(d->governor, clock_now_ns(), add_bucket, list);
+	(void)request, (void)ret_code;
+	governor_each_limit(d->governor, clock_now_ns(), add_limit, list);
 	return list;
 }
 
@@ -299,33 +302,26 @@ static json *texts(char **list)
 	return array;
 }
 
-static json *teams(void *ctx)
+json *report_teams(void *ctx, const struct api_request *request, int *ret_code)
 {
 	struct daemon *d = ctx;
 	json *list = json_object_new_array();
 
+	(void)request, (void)ret_code;
 	for (size_t i = 0; i < d->policy->n_teams; i++) {
 		const struct team *team = &d->policy->teams[i];
 		json *o = json_object_new_object();
 
-		add_text(o, "name", team->name);
-		add_number(o, "weight", team->weight);
-		add_number(o, "priority", team->priority);
-		json_object_object_add(o, "cgroup", texts(team->cgroups));
-		json_object_object_add(o, "unit", texts(team->units));
-		json_object_object_add(o, "user", texts(team->users));
-		add_text(o, "cgroup_mount", kernel_cgroup_mount(d->kernel));
+		object_add_text(o, "name", team->name);
+		object_add_number(o, "weight", team->weight, 3);
+		object_add_number(o, "priority", team->priority, 3);
+		object_add_number(o, "guarantee", team->guarantee, 3);
+		object_add_count(o, "tier", team->tier);
+		object_add(o, "cgroup", texts(team->cgroups));
+		object_add(o, "unit", texts(team->units));
+		object_add(o, "user", texts(team->users));
+		object_add_text(o, "cgroup_mount", kernel_cgroup_mount(d->kernel));
 		json_object_array_add(list, o);
 	}
 	return list;
-}
-
-static int reload(void *ctx, char **ret_error)
-{
-	return daemon_reload(ctx, ret_error);
-}
-
-void report_source(struct api_source *ret, struct daemon *d)
-{
-	*ret = (struct api_source){d, status, flows, queue, limits, teams, reload};
 }

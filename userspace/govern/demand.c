@@ -1,193 +1,278 @@
-// Every limit whose globs match the request applies to it, and each of its rates has one limiter
-// for each combination of the limit's key labels. An absent label counts as "". A team's own
-// ceiling in units a minute is one limiter more; a ceiling in percent is one more beside each
-// limiter of a limit, with that share of its capacity.
+// Every limit whose selectors match the request applies to it, with one limiter for each
+// combination of the limit's key labels. A team's own ceiling in units a minute is one limiter
+// more; a ceiling in percent is one more beside each limiter of a limit, with that share of its
+// capacity.
 //
-// A request that asks for nothing of a resource (no tokens, say) passes an exhausted limiter of it,
-// but not one that forbids (rate 0).
+// A request that asks for nothing of a resource (no images, say) passes an exhausted limiter of it,
+// but not one that forbids (capacity 0).
 #include "govern/demand.h"
 
 #include <errno.h>
-#include <fnmatch.h>
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "config/values.h"
 #include "govern/limiter.h"
+#include "govern/match.h"
 
 #define KEY_BYTES 2048 // longer keys are cut: all labels but team names are bounded far below
 
 size_t demand_most(const struct policy *policy)
 {
-	return N_RESOURCES * (2 * policy->n_limits + 1);
+	return N_RESOURCES + 2 * policy->n_limits;
 }
 
-static const char *text_or_empty(const char *text)
-{
-	return text ? text : "";
-}
-
-static const char *label_of(const struct ask *ask, enum key_label label)
-{
-	switch (label) {
-	case KEY_API_KEY:
-		return text_or_empty(ask->api_key);
-	case KEY_ORGANIZATION:
-		return text_or_empty(ask->organization);
-	case KEY_PROJECT:
-		return text_or_empty(ask->project);
-	case KEY_MODEL:
-		return text_or_empty(ask->model);
-	case KEY_TEAM:
-		return ask->team ? ask->team->name : "";
-	case KEY_USER:
-		return text_or_empty(ask->user);
-	case KEY_PROVIDER:
-		return text_or_empty(ask->provider);
-	}
-	return "";
-}
-
-static bool glob_matches(const char *glob, const char *text)
-{
-	return !glob || !fnmatch(glob, text_or_empty(text), 0);
-}
-
-static bool limit_matches(const struct limit *limit, const struct ask *ask)
-{
-	const struct match *match = &limit->match;
-
-	return glob_matches(match->provider, ask->provider) &&
-	       glob_matches(match->model, ask->model) &&
-	       glob_matches(match->team, label_of(ask, KEY_TEAM)) &&
-	       glob_matches(match->endpoint, ask->endpoint) &&
-	       glob_matches(match->api_key, ask->api_key) &&
-	       glob_matches(match->organization, ask->organization) &&
-	       glob_matches(match->user, ask->user);
-}
-
-static void key_of(const struct limit *limit, const struct ask *ask, char key[KEY_BYTES])
-{
-	size_t used = 0;
-
-	key[0] = '\0';
-	for (size_t i = 0; i < limit->n_keys; i++) {
-		const char *label = label_of(ask, limit->keys[i]);
-		size_t n = strlen(label);
-
-		if (used + n + 2 > KEY_BYTES)
-			return;
-		if (i)
-			key[used++] = ',';
-		memcpy(key + used, label, n + 1);
-		used += n;
-	}
-}
-
-struct demand {
+struct finder {
 	struct governor *g;
 	const struct ask *ask;
+	const char *const *labels; // with the rules applied
+	const struct demand_observer *observer;
+	bool counts;
 	uint64_t now_ns;
-	size_t n_draws;
-	const char *denied_by;
+	struct demand *ret;
+	const struct scheduler *scheduler; // the last one that was asked for
+	struct class class;                // … and what came of it
 };
 
-// Adds one limiter's draw, if the policy has that rate at all.
-static int add(struct demand *d, const struct limiter_id *id)
+// 0 and *ret, or false if the label is absent or no such number.
+static bool number_of(const struct finder *f, size_t label, double *ret)
 {
-	double amount = id->resource == RESOURCE_REQUESTS ? d->ask->requests : d->ask->tokens;
-	double capacity = limiter_capacity(id);
+	const char *text = label == NO_LABEL ? NULL : f->labels[label];
+	char *end;
+
+	if (!text || !*text)
+		return false;
+	double value = strtod(text, &end);
+	if (*end || !isfinite(value))
+		return false;
+	*ret = value;
+	return true;
+}
+
+static double clamp(double weight)
+{
+	return fmin(fmax(weight, CLASS_WEIGHT_MIN), CLASS_WEIGHT_MAX);
+}
+
+// Where the request stands in a contest with this scheduler.
+static const struct class *class_of(struct finder *f, const struct scheduler *s)
+{
+	const char *fairness = s->fairness_label == NO_LABEL ? NULL : f->labels[s->fairness_label];
+	const struct team *team = f->ask->team;
+	const struct workload *workload;
+	double priority;
+
+	if (s == f->scheduler) // as for the limit before
+		return &f->class;
+	f->scheduler = s;
+	workload = workload_find(&f->g->workloads, s, f->labels);
+	// Values that are no priority are ignored, as Aperture does.
+	if (!number_of(f, s->priority_label, &priority) || priority <= 0)
+		priority = workload->priority > 0 ? workload->priority : 1;
+	if (team && team->priority > 0)
+		priority = clamp(priority) * team->priority;
+	f->class = (struct class){
+		.team = team,
+		.workload = workload,
+		.fairness = s->fairness_label == NO_LABEL
+				    ? 0
+				    : hash_text(1, fairness ? fairness : "") | 1,
+		.priority = clamp(priority),
+		.tier = workload->tier >= 0 ? (unsigned)workload->tier
+			: team              ? team->tier
+					    : 0,
+	};
+	return &f->class;
+}
+
+// How much of the limit's resource the request takes: of tokens what the label that the scheduler
+// names says, else the estimate, else what the workload says, else 1. A blueprint without such a
+// label counts requests, each as its workload says.
+static struct draw draw_of(struct finder *f, const struct limit *limit)
+{
+	const struct scheduler *s = limit->scheduler;
+	struct draw draw = {.class = *class_of(f, s), .amount = f->ask->amounts[limit->resource]};
+	bool has_label = s->tokens_label != NO_LABEL && limit->resource == RESOURCE_TOKENS;
+	double of_workload = draw.class.workload->tokens, of_label;
+
+	if (limit->is_blueprint && !has_label) {
+		draw.amount = of_workload > 0 ? of_workload : 1;
+		draw.is_fixed = true;
+	} else if (has_label && number_of(f, s->tokens_label, &of_label) && of_label >= 0) {
+		draw.amount = of_label;
+		draw.is_fixed = s->tokens_label != LABEL_ESTIMATED_TOKENS;
+	} else if (draw.amount <= 0 && limit->resource == RESOURCE_TOKENS && of_workload >= 0) {
+		draw.amount = of_workload;
+		draw.is_fixed = true;
+	} else if (draw.amount <= 0 && has_label) {
+		draw.amount = 1;
+		draw.is_fixed = true;
+	}
+	return draw;
+}
+
+static void set_timeout(struct finder *f, uint64_t timeout_ns)
+{
+	if (timeout_ns && timeout_ns < f->ret->timeout_ns)
+		f->ret->timeout_ns = timeout_ns;
+}
+
+struct key {
+	char text[KEY_BYTES];
+	size_t used, n_parts;
+};
+
+static void add_part(struct key *key, const char *part)
+{
+	size_t n = strlen(part);
+
+	if (key->used + n + 2 > KEY_BYTES)
+		return;
+	if (key->n_parts++)
+		key->text[key->used++] = ',';
+	memcpy(key->text + key->used, part, n + 1);
+	key->used += n;
+}
+
+// False: the request lacks a label of it, and passes.
+static bool key_of(const struct finder *f, const struct limit *limit, const struct tier_row *row,
+		   struct key *key)
+{
+	key->used = key->n_parts = 0;
+	key->text[0] = '\0';
+	for (size_t i = 0; i < limit->n_keys; i++) {
+		const char *label = f->labels[limit->keys[i]];
+
+		if (!label && limit->passes_without_key && limit->keys[i] >= N_BUILTIN_LABELS)
+			return false;
+		add_part(key, label ? label : "");
+	}
+	if (row)
+		add_part(key, row->model);
+	return true;
+}
+
+static void observe(const struct finder *f, const struct limiter_id *id, bool forbids,
+		    const struct draw *draw)
+{
+	if (f->observer)
+		f->observer->fn(f->observer->ctx, id, forbids, draw);
+}
+
+// What comes first is named, however many more there are.
+static void deny(struct finder *f, const char *by)
+{
+	if (!f->ret->denied_by)
+		f->ret->denied_by = by;
+}
+
+// Adds one limiter's draw, if the policy has that rate at all.
+static int add(struct finder *f, const struct limiter_id *id, const struct draw *draw)
+{
+	double capacity = limiter_terms(f->g, id).capacity;
 
 	if (capacity < 0)
 		return 0;
-	if (capacity == 0)
-		d->denied_by = id->kind == LIMITER_LIMIT ? id->limit->name : id->team->name;
-	if (d->denied_by || amount <= 0)
+	if (capacity == 0) {
+		deny(f, id->kind == LIMITER_LIMIT ? id->limit->name : id->team->name);
+		observe(f, id, true, draw);
 		return 0;
-	struct limiter *l = limiter_get(d->g, id, d->now_ns);
+	}
+	if (draw->amount <= 0)
+		return 0;
+	struct limiter *l = limiter_get(f->g, id, f->now_ns);
 	if (!l)
 		return -ENOMEM;
-	if (l->denies && !bucket_admits(&l->bucket, amount, d->now_ns))
-		d->denied_by = limiter_denier(l);
-	d->g->scratch[d->n_draws++] = (struct draw){.limiter = l, .amount = amount};
+	if (l->denies && !bucket_admits(&l->bucket, draw->amount, f->now_ns))
+		deny(f, limiter_denier(l));
+	f->g->scratch[f->ret->n_draws] = *draw;
+	f->g->scratch[f->ret->n_draws++].limiter = l;
 	return 0;
 }
 
-static int add_limit(struct demand *d, const struct limit *limit)
+static int add_limit(struct finder *f, const struct limit *limit)
 {
-	char key[KEY_BYTES];
+	struct limit_stats *stats = &f->g->stats[limit - f->g->policy->limits];
+	struct draw draw = draw_of(f, limit);
+	const struct tier_row *row = NULL;
+	struct limiter_id id = {LIMITER_LIMIT, limit->resource, limit, NULL, NULL, -1};
+	struct key key;
+	int r;
+
+	if (limit->tier) {
+		const char *model = f->labels[LABEL_MODEL];
+
+		row = model ? tier_find(limit->tier_rows, limit->n_tier_rows, model) : NULL;
+		id.capacity = row ? limiter_tier_capacity(limit, row->model) : -1;
+		if (id.capacity < 0)
+			return 0;
+	}
+	if (!key_of(f, limit, row, &key)) {
+		stats->n_without_key += f->counts;
+		observe(f, &id, false, &draw);
+		return 0;
+	}
+	if (f->counts && draw.amount > 0) {
+		stats->offered += draw.amount;
+		stats->n_offered++;
+	}
+	id.key = key.text;
+	if (!f->ret->workload)
+		f->ret->workload = draw.class.workload;
+	set_timeout(f, draw.class.workload->queue_timeout_ns);
+	r = add(f, &id, &draw);
+	if (!r && f->ret->denied_by)
+		stats->n_denied += f->counts;
+	if (r || !f->ask->team)
+		return r;
+	id.kind = LIMITER_SHARE;
+	id.team = f->ask->team;
+	return add(f, &id, &draw);
+}
+
+static int add_team(struct finder *f, const struct team *team)
+{
+	struct draw draw = {.class = *class_of(f, f->g->policy->schedulers[0])};
 	int r = 0;
 
-	key_of(limit, d->ask, key);
-	for (int resource = 0; resource < N_RESOURCES && !r; resource++) {
-		struct limiter_id id = {LIMITER_LIMIT, resource, limit, NULL, key};
+	if (team->deny)
+		deny(f, team->name);
+	for (enum resource resource = 0; resource < N_RESOURCES && !r && !f->ret->denied_by;
+	     resource++) {
+		struct limiter_id id = {LIMITER_TEAM, resource, NULL, team, "", -1};
 
-		r = add(d, &id);
-		if (r || !d->ask->team)
-			continue;
-		id.kind = LIMITER_SHARE;
-		id.team = d->ask->team;
-		r = add(d, &id);
+		draw.amount = f->ask->amounts[resource];
+		r = add(f, &id, &draw);
 	}
 	return r;
 }
 
-static int add_team(struct demand *d, const struct team *team)
+int demand_of(struct governor *g, const struct ask *ask, bool counts,
+	      const struct demand_observer *observer, uint64_t now_ns, struct demand *ret)
 {
-	int r = 0;
+	const struct policy *policy = g->policy;
+	struct finder f = {
+		.g = g,
+		.ask = ask,
+		.labels = rules_apply(&g->rules, policy, ask->labels, counts),
+		.observer = observer,
+		.counts = counts,
+		.now_ns = now_ns,
+		.ret = ret,
+	};
+	struct value_error error;
+	uint64_t timeout_ns;
 
-	if (team->deny)
-		d->denied_by = team->name;
-	for (int resource = 0; resource < N_RESOURCES && !r && !d->denied_by; resource++)
-		r = add(d, &(struct limiter_id){LIMITER_TEAM, resource, NULL, team, ""});
+	*ret = (struct demand){.timeout_ns = policy->max_wait_ns};
+	if (f.labels[LABEL_QUEUE_TIMEOUT] &&
+	    !value_duration(f.labels[LABEL_QUEUE_TIMEOUT], &timeout_ns, &error))
+		set_timeout(&f, timeout_ns);
+	int r = ask->team ? add_team(&f, ask->team) : 0;
+	for (size_t i = 0; i < policy->n_limits && !r; i++) {
+		if (ret->denied_by && !observer)
+			break;
+		if (limit_matches(policy, &policy->limits[i], f.labels))
+			r = add_limit(&f, &policy->limits[i]);
+	}
 	return r;
-}
-
-int demand_of(struct governor *g, const struct ask *ask, uint64_t now_ns, size_t *ret_n_draws,
-	      const char **ret_denied_by)
-{
-	struct demand d = {.g = g, .ask = ask, .now_ns = now_ns};
-	int r = ask->team ? add_team(&d, ask->team) : 0;
-
-	for (size_t i = 0; i < g->policy->n_limits && !r && !d.denied_by; i++)
-		if (limit_matches(&g->policy->limits[i], ask))
-			r = add_limit(&d, &g->policy->limits[i]);
-	*ret_n_draws = d.n_draws;
-	*ret_denied_by = d.denied_by;
-	return r;
-}
-
-static char *append(char **end, const char *text)
-{
-	char *copy = *end;
-
-	if (!text)
-		return NULL;
-	*end = stpcpy(copy, text) + 1;
-	return copy;
-}
-
-static size_t bytes_of(const char *text)
-{
-	return text ? strlen(text) + 1 : 0;
-}
-
-struct ask *ask_copy(const struct ask *ask)
-{
-	struct ask *copy =
-		malloc(sizeof(*copy) + bytes_of(ask->provider) + bytes_of(ask->model) +
-		       bytes_of(ask->endpoint) + bytes_of(ask->api_key) +
-		       bytes_of(ask->organization) + bytes_of(ask->project) + bytes_of(ask->user));
-	if (!copy)
-		return NULL;
-	char *end = (char *)(copy + 1);
-
-	*copy = *ask;
-	copy->provider = append(&end, ask->provider);
-	copy->model = append(&end, ask->model);
-	copy->endpoint = append(&end, ask->endpoint);
-	copy->api_key = append(&end, ask->api_key);
-	copy->organization = append(&end, ask->organization);
-	copy->project = append(&end, ask->project);
-	copy->user = append(&end, ask->user);
-	return copy;
 }

@@ -1,4 +1,5 @@
-// From a request's labels to what it needs: which limits match, with which key, how much of each.
+// From a request's labels to what it needs: which limits match, with which key, how much of each,
+// and where it stands in their contests.
 #ifndef SLUICE_GOVERN_DEMAND_H
 #define SLUICE_GOVERN_DEMAND_H
 
@@ -7,13 +8,24 @@
 // How many draws a request can need at most under this policy.
 size_t demand_most(const struct policy *policy);
 
-// Fills g->scratch with the request's draws, in an order that depends on the limiters only, and
-// says how many. If the policy forbids the request, or a limit that denies lacks what it asks for
-// now, *ret_denied_by names why and nothing else counts; else it is NULL. -ENOMEM.
-int demand_of(struct governor *g, const struct ask *ask, uint64_t now_ns, size_t *ret_n_draws,
-	      const char **ret_denied_by);
+struct demand {
+	size_t n_draws;        // in g->scratch, in an order that depends on the limiters only
+	const char *denied_by; // the limit or team that forbids the request or denies it now
+	const struct workload *workload; // of the first limit
+	uint64_t timeout_ns;             // how long it may wait
+};
 
-// A copy that owns its strings (one block, to be freed with free()). NULL: no memory.
-struct ask *ask_copy(const struct ask *ask);
+// Told of what matches and has no limiter, for explanations: nothing may pass (capacity 0), or
+// else the request lacks a label of its key.
+struct limiter_id;
+struct demand_observer {
+	void (*fn)(void *ctx, const struct limiter_id *id, bool forbids, const struct draw *draw);
+	void *ctx;
+};
+
+// Finds what the request needs. `counts`: it is submitted, and is counted as offered; else it is
+// only asked about. If it is denied, nothing but denied_by counts. observer may be NULL. -ENOMEM.
+int demand_of(struct governor *g, const struct ask *ask, bool counts,
+	      const struct demand_observer *observer, uint64_t now_ns, struct demand *ret);
 
 #endif

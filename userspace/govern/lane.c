@@ -4,17 +4,36 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "govern/contest.h"
-#include "govern/demand.h"
+#include "govern/limiter.h"
+#include "govern/ticket.h"
 
 bool ticket_may_pass(const struct ticket *t, uint64_t now_ns)
 {
 	for (size_t i = 0; i < t->n_draws; i++) {
 		const struct limiter *l = t->draws[i].limiter;
 
-		if (l->n_heap || l->holder ||
+		if (l->root.heap.n || l->holder ||
 		    !bucket_admits(&l->bucket, t->draws[i].amount, now_ns))
 			return false;
 	}
+	return true;
+}
+
+static bool leads(const struct lane *lane, size_t need, uint64_t now_ns)
+{
+	const struct limiter *l = lane->needs[need].limiter;
+
+	if (l->holder)
+		return l->holder == lane;
+	return !l->root.heap.n || contest_front(l, now_ns) == lane ||
+	       contest_would_lead(lane, need, now_ns);
+}
+
+bool lane_leads_everywhere(const struct lane *lane, uint64_t now_ns)
+{
+	for (size_t i = 0; i < lane->n_needs; i++)
+		if (!lane->needs[i].limiter->denies && !leads(lane, i, now_ns))
+			return false;
 	return true;
 }
 
@@ -26,16 +45,13 @@ bool lane_is_blocked(const struct lane *lane, uint64_t now_ns, size_t *ret_home,
 
 	for (size_t i = 0; i < lane->n_needs; i++) {
 		const struct limiter *l = lane->needs[i].limiter;
-		const struct lane *front = contest_front(l);
-		uint64_t ready_ns = bucket_ready_ns(&l->bucket, t->draws[i].amount, now_ns);
 
 		if (l->denies)
 			continue;
+		uint64_t ready_ns = bucket_ready_ns(&l->bucket, t->draws[i].amount, now_ns);
 		if (l->holder && l->holder != lane)
 			ready_ns = BUCKET_NEVER;
-		bool is_claimed =
-			front && front != lane && !lane->holds && !contest_precedes(lane, i, front);
-		if (ready_ns <= now_ns && !is_claimed)
+		if (ready_ns <= now_ns && leads(lane, i, now_ns))
 			continue;
 		if (!is_blocked || ready_ns > *ret_ready_ns) {
 			*ret_home = i;
@@ -46,8 +62,17 @@ bool lane_is_blocked(const struct lane *lane, uint64_t now_ns, size_t *ret_home,
 	return is_blocked;
 }
 
-static struct lane *lane_find(const struct governor *g, const struct ticket *t,
-			      const struct team *team, uint64_t hash)
+static uint64_t hash_of(const struct need *needs, size_t n)
+{
+	uint64_t hash = n;
+
+	for (size_t i = 0; i < n; i++)
+		hash = hash_mix(hash, (uintptr_t)needs[i].leaf);
+	return hash;
+}
+
+static struct lane *lane_find(const struct governor *g, const struct need *needs, size_t n,
+			      uint64_t hash)
 {
 	struct hash_node *node = hashtab_find(&g->lanes, hash);
 
@@ -55,11 +80,11 @@ static struct lane *lane_find(const struct governor *g, const struct ticket *t,
 		struct lane *lane = container_of(node, struct lane, node);
 		size_t same = 0;
 
-		if (lane->team != team || lane->n_needs != t->n_draws)
+		if (lane->n_needs != n)
 			continue;
-		while (same < t->n_draws && lane->needs[same].limiter == t->draws[same].limiter)
+		while (same < n && lane->needs[same].leaf == needs[same].leaf)
 			same++;
-		if (same == t->n_draws)
+		if (same == n)
 			return lane;
 	}
 	return NULL;
@@ -68,37 +93,65 @@ static struct lane *lane_find(const struct governor *g, const struct ticket *t,
 static void lane_free(struct lane *lane)
 {
 	for (size_t i = 0; i < lane->n_needs; i++)
-		contest_quit(lane->needs[i].limiter);
+		contest_quit(lane->needs[i].limiter, lane->needs[i].leaf);
 	free(lane);
 }
 
-static int join_all(struct lane *lane, const struct ticket *t)
+// `lane` comes with its needs. On failure it is freed.
+static int lane_begin(struct governor *g, struct lane *lane, bool returns, uint64_t hash)
 {
-	for (; lane->n_needs < t->n_draws; lane->n_needs++) {
-		struct need *need = &lane->needs[lane->n_needs];
+	size_t n_needs = lane->n_needs;
 
-		need->limiter = t->draws[lane->n_needs].limiter;
-		if (contest_join(need->limiter, lane->team, &need->share))
-			return -ENOMEM;
-	}
-	return 0;
+	TAILQ_INIT(&lane->tickets);
+	for (lane->n_needs = 0; lane->n_needs < n_needs; lane->n_needs++)
+		if (contest_join(lane->needs[lane->n_needs].leaf, returns))
+			break;
+	if (lane->n_needs == n_needs && !hashtab_insert(&g->lanes, &lane->node, hash))
+		return 0;
+	for (size_t i = lane->n_needs; i < n_needs; i++)
+		contest_abandon(lane->needs[i].limiter, lane->needs[i].leaf);
+	lane_free(lane);
+	return -ENOMEM;
 }
 
-static struct lane *lane_new(struct governor *g, const struct ticket *t, const struct team *team,
-			     uint64_t hash)
+static void abandon_leaves(const struct lane *lane)
 {
-	struct lane *lane = calloc(1, sizeof(*lane) + t->n_draws * sizeof(*lane->needs));
+	for (size_t i = 0; i < lane->n_needs; i++)
+		if (lane->needs[i].leaf)
+			contest_abandon(lane->needs[i].limiter, lane->needs[i].leaf);
+}
+
+static bool find_leaves(struct lane *lane, const struct ticket *t)
+{
+	for (size_t i = 0; i < t->n_draws; i++) {
+		struct limiter *l = t->draws[i].limiter;
+
+		lane->needs[i] = (struct need){l, contest_leaf(l, &t->draws[i].class)};
+		lane->n_needs++;
+		if (!lane->needs[i].leaf)
+			return false;
+	}
+	return true;
+}
+
+static struct lane *lane_find_or_make(struct governor *g, const struct ticket *t, bool returns)
+{
+	struct lane *lane = calloc(1, sizeof(*lane) + t->n_draws * sizeof(*lane->needs)), *found;
 
 	if (!lane)
 		return NULL;
-	lane->team = team;
-	TAILQ_INIT(&lane->tickets);
-	if (join_all(lane, t) || hashtab_insert(&g->lanes, &lane->node, hash)) {
-		lane_free(lane);
+	if (!find_leaves(lane, t)) {
+		abandon_leaves(lane);
+		free(lane);
 		return NULL;
 	}
-	contest_tag(lane);
-	return lane;
+	uint64_t hash = hash_of(lane->needs, lane->n_needs);
+	found = lane_find(g, lane->needs, lane->n_needs, hash);
+	if (found) {
+		free(lane);
+		return found;
+	}
+	return lane_begin(g, lane, returns, hash) ? NULL : lane;
 }
 
 // Where a new lane waits although nothing blocks it: until the next governor_run() looks at it.
@@ -111,81 +164,134 @@ static size_t any_home(const struct lane *lane)
 	return i;
 }
 
-static struct lane *lane_find_or_make(struct governor *g, const struct ticket *t,
-				      const struct team *team)
+static void put_in_order(struct lane *lane, struct ticket *t)
 {
-	uint64_t hash = (uintptr_t)team;
+	struct ticket *last = TAILQ_LAST(&lane->tickets, ticket_list), *later;
 
-	for (size_t i = 0; i < t->n_draws; i++)
-		hash = hash_mix(hash, (uintptr_t)t->draws[i].limiter);
-	struct lane *lane = lane_find(g, t, team, hash);
-	return lane ? lane : lane_new(g, t, team, hash);
+	if (!last || last->seq < t->seq) {
+		TAILQ_INSERT_TAIL(&lane->tickets, t, in_lane);
+		return;
+	}
+	later = TAILQ_FIRST(&lane->tickets);
+	while (later->seq < t->seq)
+		later = TAILQ_NEXT(later, in_lane);
+	TAILQ_INSERT_BEFORE(later, t, in_lane);
 }
 
-int lane_enqueue(struct governor *g, struct ticket *t, const struct ask *ask, uint64_t now_ns)
+// Which of a lane's needs keeps it, or any.
+static size_t home_of(const struct lane *lane, uint64_t now_ns)
 {
-	struct ask *copy = ask_copy(ask);
-	struct lane *lane = copy ? lane_find_or_make(g, t, ask->team) : NULL;
 	uint64_t ready_ns;
 	size_t home;
 
-	if (!lane) {
-		free(copy);
-		return -ENOMEM;
-	}
-	t->ask = copy;
+	return lane_is_blocked(lane, now_ns, &home, &ready_ns) ? home : any_home(lane);
+}
+
+static void join_lane(struct governor *g, struct lane *lane, struct ticket *t, uint64_t now_ns)
+{
 	t->lane = lane;
-	t->state = TICKET_WAITING;
-	TAILQ_INSERT_TAIL(&lane->tickets, t, in_lane);
+	put_in_order(lane, t);
+	if (t != lane_first(lane))
+		return;
+	if (TAILQ_NEXT(t, in_lane))
+		contest_update(g, lane);
+	else
+		contest_enter(g, lane, home_of(lane, now_ns));
+}
+
+// Counted from when it first came: also of one that was here before, or that a new policy has put
+// into its tier again.
+static void await_promotion(struct governor *g, struct ticket *t)
+{
+	bool is_ageing = false;
+
 	for (size_t i = 0; i < t->n_draws; i++)
-		t->draws[i].limiter->queued++;
-	if (t == lane_first(lane)) {
-		if (!lane_is_blocked(lane, now_ns, &home, &ready_ns))
-			home = any_home(lane);
-		contest_enter(g, lane, home);
+		is_ageing |= t->draws[i].class.tier > 0;
+	if (!is_ageing) {
+		heap_remove(&g->ageing, &t->by_promotion);
+		return;
 	}
-	TAILQ_INSERT_TAIL(&g->waiting, t, by_age);
+	t->promote_ns = t->since_ns + (t->promotions + 1) * g->policy->ageing_ns;
+	heap_put(&g->ageing, &t->by_promotion,
+		 &(struct heap_order){.key = (double)t->promote_ns, .seq = t->seq});
+}
+
+int lane_enqueue(struct governor *g, struct ticket *t, bool returns, uint64_t now_ns)
+{
+	struct lane *lane;
+
+	if (heap_reserve(&g->deadlines, g->n_waiting + 1) ||
+	    heap_reserve(&g->ageing, g->n_waiting + 1))
+		return -ENOMEM;
+	lane = lane_find_or_make(g, t, returns);
+	if (!lane)
+		return -ENOMEM;
+	t->state = TICKET_WAITING;
+	for (size_t i = 0; i < t->n_draws; i++)
+		limiter_await(t->draws[i].limiter, t->draws[i].amount);
+	join_lane(g, lane, t, now_ns);
+	await_promotion(g, t);
+	// Of those that end together, the one that came first.
+	if (ticket_deadline_ns(t) != UINT64_MAX)
+		heap_put(&g->deadlines, &t->by_deadline,
+			 &(struct heap_order){.key = (double)ticket_deadline_ns(t), .seq = t->seq});
 	g->n_waiting++;
-	g->due_is_known = false;
 	return 0;
 }
 
-// The lane's first ticket leaves.
-static void next_in_lane(struct governor *g, struct lane *lane, bool is_drawn)
+// Takes the ticket out of its lane. `is_drawn`: its leaves have been charged for it already.
+static void leave_lane(struct governor *g, struct ticket *t, bool is_drawn)
 {
-	struct ticket *t = lane_first(lane);
+	struct lane *lane = t->lane;
 
-	contest_release(g, lane);
-	// A heap compares lanes by their first tickets: the lane leaves it before it is empty.
-	if (!TAILQ_NEXT(t, in_lane)) {
-		contest_leave(lane);
-		hashtab_remove(&g->lanes, &lane->node);
-		lane_free(lane);
+	t->lane = NULL;
+	if (t != lane_first(lane)) {
+		TAILQ_REMOVE(&lane->tickets, t, in_lane);
+		if (is_drawn)
+			contest_update(g, lane);
 		return;
 	}
-	TAILQ_REMOVE(&lane->tickets, t, in_lane);
-	if (is_drawn)
-		contest_tag(lane);
-	contest_update(lane);
+	contest_release(g, lane);
+	if (TAILQ_NEXT(t, in_lane)) {
+		TAILQ_REMOVE(&lane->tickets, t, in_lane);
+		contest_update(g, lane);
+		return;
+	}
+	// Shares are tagged by their lanes' first tickets: the lane leaves before it is empty.
+	contest_leave(g, lane);
+	hashtab_remove(&g->lanes, &lane->node);
+	lane_free(lane);
 }
 
 void lane_remove(struct governor *g, struct ticket *t, bool is_drawn)
 {
-	struct lane *lane = t->lane;
-
 	for (size_t i = 0; i < t->n_draws; i++) {
-		const struct need *need = &lane->needs[i];
+		struct limiter *l = t->draws[i].limiter;
 
-		need->limiter->queued--;
-		if (is_drawn)
-			contest_charge(need->limiter, need->share, need->start, t->draws[i].amount);
+		limiter_unawait(l, t->draws[i].amount);
+		if (!is_drawn)
+			continue;
+		contest_charge(t->lane->needs[i].leaf, t->draws[i].amount);
+		if (l->root.heap.n) // another may be its first now
+			limiter_touch(g, l);
 	}
-	if (t == lane_first(lane))
-		next_in_lane(g, lane, is_drawn);
-	else
-		TAILQ_REMOVE(&lane->tickets, t, in_lane);
-	t->lane = NULL;
-	TAILQ_REMOVE(&g->waiting, t, by_age);
+	leave_lane(g, t, is_drawn);
+	heap_remove(&g->deadlines, &t->by_deadline);
+	heap_remove(&g->ageing, &t->by_promotion);
 	g->n_waiting--;
-	g->due_is_known = false;
+}
+
+void lane_promote(struct governor *g, struct ticket *t, uint64_t now_ns)
+{
+	struct lane *lane;
+
+	for (size_t i = 0; i < t->n_draws; i++)
+		t->draws[i].class.tier -= t->draws[i].class.tier > 0;
+	t->promotions++;
+	lane = lane_find_or_make(g, t, false);
+	if (lane && lane != t->lane) {
+		leave_lane(g, t, false);
+		join_lane(g, lane, t, now_ns);
+	} // without memory it stays where it is
+	await_promotion(g, t);
 }

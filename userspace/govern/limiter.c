@@ -4,59 +4,70 @@
 // collection waits until the number has doubled, so its cost is constant per limiter made.
 #include "govern/limiter.h"
 
+#include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "govern/contest.h"
 
-const struct rate *limit_rate(const struct limit *limit, enum resource resource)
+#define MINUTE_NS (60 * NS_PER_S)
+
+static const struct rate *team_rate(const struct team *team, enum resource resource)
 {
-	return resource == RESOURCE_REQUESTS ? &limit->rpm : &limit->tpm;
+	static const struct rate none = {RATE_ABSENT, 0};
+
+	if (resource == RESOURCE_REQUESTS)
+		return &team->rpm;
+	return resource == RESOURCE_TOKENS ? &team->tpm : &none;
 }
 
-const struct rate *team_rate(const struct team *team, enum resource resource)
+static struct bucket_terms terms_of_limit(const struct governor *g, const struct limit *limit,
+					  double capacity)
 {
-	return resource == RESOURCE_REQUESTS ? &team->rpm : &team->tpm;
+	return (struct bucket_terms){
+		.capacity = capacity >= 0 ? capacity : limit->capacity,
+		.fill_amount = capacity >= 0 ? capacity : limit->fill_amount,
+		.interval_ns = limit->interval_ns,
+		.is_stepwise = limit->is_stepwise,
+		.delays_fill = limit->delays_fill,
+		// Only what the provider counts, too, can be counted there later than here.
+		.headroom_ns = limit->mirrors ? g->policy->headroom_ns : 0,
+		.calendar = limit->calendar,
+		.zone = g->policy->zone,
+	};
 }
 
-static double per_minute(const struct rate *rate)
+struct bucket_terms limiter_terms(const struct governor *g, const struct limiter_id *id)
 {
-	return rate && rate->kind == RATE_PER_MINUTE ? rate->value : -1;
-}
+	struct bucket_terms terms = {.capacity = -1, .interval_ns = MINUTE_NS};
+	const struct rate *rate = id->team ? team_rate(id->team, id->resource) : NULL;
 
-double limiter_capacity(const struct limiter_id *id)
-{
-	const struct rate *of_limit = id->limit ? limit_rate(id->limit, id->resource) : NULL;
-	const struct rate *of_team = id->team ? team_rate(id->team, id->resource) : NULL;
-
-	switch (id->kind) {
-	case LIMITER_LIMIT:
-		return per_minute(of_limit);
-	case LIMITER_TEAM:
-		return per_minute(of_team);
-	case LIMITER_SHARE:
-		if (per_minute(of_limit) < 0 || !of_team || of_team->kind != RATE_PERCENT)
-			return -1;
-		return of_limit->value * of_team->value / 100;
+	if (id->kind != LIMITER_TEAM && id->limit)
+		terms = terms_of_limit(g, id->limit, id->capacity);
+	if (id->kind == LIMITER_TEAM && rate->kind == RATE_PER_MINUTE) {
+		terms.capacity = terms.fill_amount = rate->value;
+		terms.headroom_ns = g->policy->headroom_ns;
 	}
-	return -1;
+	if (id->kind == LIMITER_SHARE) {
+		if (rate->kind != RATE_PERCENT || isinf(terms.capacity))
+			terms.capacity = -1;
+		terms.capacity *= rate->kind == RATE_PERCENT ? rate->value / 100 : 1;
+		terms.fill_amount *= rate->value / 100;
+	}
+	return terms;
 }
 
-// Whether the limiter counts no less than what the provider counts for one of its own limits.
-static bool limit_mirrors(const struct limit *limit)
+double limiter_tier_capacity(const struct limit *limit, const char *key)
 {
-	if (limit->match.team || limit->match.user)
-		return false;
-	for (size_t i = 0; i < limit->n_keys; i++)
-		if (limit->keys[i] == KEY_TEAM || limit->keys[i] == KEY_USER)
-			return false;
-	return true;
-}
+	const char *comma = strrchr(key, ',');
+	const struct tier_row *row =
+		tier_find(limit->tier_rows, limit->n_tier_rows, comma ? comma + 1 : key);
 
-static bool limit_is_per_model(const struct limit *limit)
-{
-	for (size_t i = 0; i < limit->n_keys; i++)
-		if (limit->keys[i] == KEY_MODEL)
-			return true;
-	return limit->match.model && !strpbrk(limit->match.model, "*?[\\");
+	if (!row)
+		return -1;
+	return limit->resource == RESOURCE_REQUESTS ? row->rpm
+	       : limit->resource == RESOURCE_TOKENS ? row->tpm
+						    : row->ipm;
 }
 
 static uint64_t hash_of(const struct limiter_id *id)
@@ -74,32 +85,64 @@ static bool is_meant(const struct limiter *l, const struct limiter_id *id)
 	       l->team == id->team && !strcmp(l->key, id->key);
 }
 
+// A bucket for each team with a guarantee.
+static int add_guarantees(struct governor *g, struct limiter *l, uint64_t now_ns)
+{
+	const struct policy *policy = g->policy;
+	struct bucket_terms terms = l->bucket.terms;
+	size_t n = 0;
+
+	for (size_t i = 0; i < policy->n_teams; i++)
+		n += policy->teams[i].guarantee > 0;
+	if (l->kind != LIMITER_LIMIT || !n || isinf(terms.capacity))
+		return 0;
+	l->guarantees = calloc(n, sizeof(*l->guarantees));
+	if (!l->guarantees)
+		return -ENOMEM;
+	for (size_t i = 0; i < policy->n_teams; i++) {
+		const struct team *team = &policy->teams[i];
+		struct bucket_terms part = terms;
+
+		if (team->guarantee <= 0)
+			continue;
+		part.capacity *= team->guarantee / 100;
+		part.fill_amount *= team->guarantee / 100;
+		l->guarantees[l->n_guarantees].team = team;
+		bucket_init(&l->guarantees[l->n_guarantees++].bucket, &part, now_ns,
+			    g->wall_offset_ns);
+	}
+	return 0;
+}
+
 static struct limiter *limiter_new(struct governor *g, const struct limiter_id *id, uint64_t hash,
 				   uint64_t now_ns)
 {
 	struct limiter *l = calloc(1, sizeof(*l));
+	struct bucket_terms terms = limiter_terms(g, id);
 
 	if (!l)
 		return NULL;
+	contest_init(l);
 	l->kind = id->kind;
 	l->resource = id->resource;
 	l->limit = id->limit;
 	l->team = id->team;
 	l->key = strdup(id->key);
-	l->denies = id->limit && id->limit->over_limit == OVER_LIMIT_DENY;
-	l->mirrors = id->kind == LIMITER_LIMIT && limit_mirrors(id->limit);
-	l->per_model = id->limit && limit_is_per_model(id->limit);
-	bucket_init(&l->bucket, limiter_capacity(id), g->policy->headroom_ns, now_ns);
-	if (!l->key || hashtab_insert(&g->limiters, &l->node, hash)) {
+	// What never fills cannot be waited for, either.
+	l->denies = (id->limit && id->limit->over_limit == OVER_LIMIT_DENY) ||
+		    (terms.fill_amount <= 0 && !terms.calendar);
+	bucket_init(&l->bucket, &terms, now_ns, g->wall_offset_ns);
+	if (!l->key || add_guarantees(g, l, now_ns) ||
+	    heap_reserve(&g->due, g->limiters.count + 1) ||
+	    hashtab_insert(&g->limiters, &l->node, hash)) {
 		limiter_free(l);
 		return NULL;
 	}
 	return l;
 }
 
-struct limiter *limiter_get(struct governor *g, const struct limiter_id *id, uint64_t now_ns)
+static struct limiter *find(const struct governor *g, const struct limiter_id *id, uint64_t hash)
 {
-	uint64_t hash = hash_of(id);
 	struct hash_node *node = hashtab_find(&g->limiters, hash);
 
 	for (; node; node = hashtab_find_next(node)) {
@@ -108,14 +151,27 @@ struct limiter *limiter_get(struct governor *g, const struct limiter_id *id, uin
 		if (is_meant(l, id))
 			return l;
 	}
-	return limiter_new(g, id, hash, now_ns);
+	return NULL;
+}
+
+struct limiter *limiter_find(const struct governor *g, const struct limiter_id *id)
+{
+	return find(g, id, hash_of(id));
+}
+
+struct limiter *limiter_get(struct governor *g, const struct limiter_id *id, uint64_t now_ns)
+{
+	uint64_t hash = hash_of(id);
+	struct limiter *l = find(g, id, hash);
+
+	return l ? l : limiter_new(g, id, hash, now_ns);
 }
 
 void limiter_free(struct limiter *l)
 {
+	contest_free(l);
+	free(l->guarantees);
 	free(l->key);
-	free(l->shares);
-	free(l->heap);
 	free(l);
 }
 
@@ -129,10 +185,11 @@ void limiters_collect(struct governor *g, uint64_t now_ns)
 		struct limiter *l = container_of(node, struct limiter, node);
 
 		next = hashtab_next(&g->limiters, node);
-		if (l->refs || !bucket_is_fresh(&l->bucket, now_ns))
+		// Changes not saved yet do not keep it: what was saved before is full by now, too.
+		if (l->refs || l->is_learnt || !bucket_is_fresh(&l->bucket, now_ns))
 			continue;
-		if (l->listed)
-			TAILQ_REMOVE(&g->contested, l, contested);
+		limiter_untouch(g, l);
+		heap_remove(&g->due, &l->by_due);
 		hashtab_remove(&g->limiters, node);
 		limiter_free(l);
 	}
@@ -144,4 +201,67 @@ void limiters_collect(struct governor *g, uint64_t now_ns)
 const char *limiter_denier(const struct limiter *l)
 {
 	return l->limit ? l->limit->name : l->team->name;
+}
+
+void limiter_touch(struct governor *g, struct limiter *l)
+{
+	if (!l->is_touched)
+		TAILQ_INSERT_TAIL(&g->touched, l, touched);
+	l->is_touched = true;
+}
+
+void limiter_untouch(struct governor *g, struct limiter *l)
+{
+	if (l->is_touched)
+		TAILQ_REMOVE(&g->touched, l, touched);
+	l->is_touched = false;
+}
+
+static void draw_guarantee(struct guarantee *guarantee, double amount, uint64_t now_ns)
+{
+	struct bucket *b = &guarantee->bucket;
+
+	if (!bucket_admits(b, amount, now_ns)) // borrowed: no debt
+		amount = fmin(amount, fmax(bucket_level(b, now_ns), 0));
+	bucket_draw(b, amount, now_ns);
+}
+
+void limiter_draw(struct limiter *l, const struct team *team, double amount, uint64_t now_ns)
+{
+	for (size_t i = 0; i < l->n_guarantees; i++)
+		if (l->guarantees[i].team == team)
+			draw_guarantee(&l->guarantees[i], amount, now_ns);
+	bucket_draw(&l->bucket, amount, now_ns);
+	l->drawn_in_all += amount;
+	l->drawn += amount;
+	l->passed += amount;
+	l->is_changed = true;
+}
+
+void limiter_count_saturated(struct governor *g, struct limiter *l, uint64_t now_ns)
+{
+	if (l->is_saturated && l->kind == LIMITER_LIMIT && now_ns > l->saturated_since_ns) {
+		struct limit_stats *stats = &g->stats[l->limit - g->policy->limits];
+		uint64_t ns = now_ns - l->saturated_since_ns;
+
+		stats->saturated_ns += ns;
+		stats->saturated_filled += bucket_fill_per_s(&l->bucket) * ((double)ns / NS_PER_S);
+		stats->saturated_accepted += l->passed - l->passed_before;
+	}
+	l->is_saturated = l->root.heap.n;
+	l->saturated_since_ns = now_ns;
+	l->passed_before = l->passed;
+}
+
+void limiter_await(struct limiter *l, double amount)
+{
+	l->queued++;
+	l->waiting += amount;
+}
+
+void limiter_unawait(struct limiter *l, double amount)
+{
+	l->waiting -= amount;
+	if (!--l->queued)
+		l->waiting = 0; // and no rounding error
 }

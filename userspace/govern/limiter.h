@@ -14,16 +14,18 @@ struct limiter_id {
 	const struct limit *limit;
 	const struct team *team;
 	const char *key;
+	double capacity; // of a LIMITER_LIMIT; < 0: that of the limit
 };
 
-const struct rate *limit_rate(const struct limit *limit, enum resource resource);
-const struct rate *team_rate(const struct team *team, enum resource resource);
+// What the policy gives it. capacity < 0: it has no such rate.
+struct bucket_terms limiter_terms(const struct governor *g, const struct limiter_id *id);
 
-// Units a minute that the policy gives it; < 0 if the policy has no such rate.
-double limiter_capacity(const struct limiter_id *id);
+// Of a limit with a tier: what the provider gives to the model, which its key ends with. < 0: none.
+double limiter_tier_capacity(const struct limit *limit, const char *key);
 
 // Finds or makes it. NULL: no memory.
 struct limiter *limiter_get(struct governor *g, const struct limiter_id *id, uint64_t now_ns);
+struct limiter *limiter_find(const struct governor *g, const struct limiter_id *id);
 
 void limiter_free(struct limiter *l);
 
@@ -33,5 +35,20 @@ void limiters_collect(struct governor *g, uint64_t now_ns);
 
 // What to call it when it denies: the name of the limit or team.
 const char *limiter_denier(const struct limiter *l);
+
+// The next governor_run() looks at it: it has more than before, or another first lane.
+void limiter_touch(struct governor *g, struct limiter *l);
+void limiter_untouch(struct governor *g, struct limiter *l);
+
+// Takes `amount`, of which a team's guarantee may be a part.
+void limiter_draw(struct limiter *l, const struct team *team, double amount, uint64_t now_ns);
+
+// A request begins or ends to wait for `amount`.
+void limiter_await(struct limiter *l, double amount);
+void limiter_unawait(struct limiter *l, double amount);
+
+// Adds what has passed while requests waited for this limiter (and not for another one that they
+// also need), up to now, to the limit's figures, and notes whether any do from now on.
+void limiter_count_saturated(struct governor *g, struct limiter *l, uint64_t now_ns);
 
 #endif

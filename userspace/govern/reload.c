@@ -2,15 +2,17 @@
 //
 // The successor is built beside the running governor and replaces it only when complete, so a lack
 // of memory leaves the old one as it was. Limiters are carried over by the names of their limit and
-// team, resource and key, with level, closure and what is needed to refund and to learn. Waiting
-// requests are matched afresh in order of arrival and keep their age; the contest starts anew, with
-// equal tags for all. What needs no waiting any more, or may not pass at all, is reported by the
-// next governor_run().
+// team, resource, interval and key, with level, closure and what is needed to refund and to learn.
+// Waiting requests are matched afresh in order of arrival and keep their age; the contest starts
+// anew, with equal tags for all. What needs no waiting any more, or may not pass at all, is
+// reported by the next governor_run().
 #include "govern/governor.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "govern/absence.h"
 #include "govern/demand.h"
 #include "govern/lane.h"
 #include "govern/limiter.h"
@@ -21,40 +23,56 @@ static void governor_freep(struct governor **g)
 	governor_free(*g);
 }
 
-static void freep(struct draw **draws)
+static void freep(void *pointer)
 {
-	free(*draws);
+	free(*(void **)pointer);
 }
 
-static const struct limit *limit_named(const struct policy *policy, const struct limit *old)
+static const struct limit *limit_like(const struct policy *policy, const struct limit *old)
 {
-	for (size_t i = 0; old && i < policy->n_limits; i++)
-		if (!strcmp(policy->limits[i].name, old->name))
-			return &policy->limits[i];
-	return NULL;
-}
+	for (size_t i = 0; old && i < policy->n_limits; i++) {
+		const struct limit *limit = &policy->limits[i];
 
-static const struct team *team_named(const struct policy *policy, const struct team *old)
-{
-	for (size_t i = 0; old && i < policy->n_teams; i++)
-		if (!strcmp(policy->teams[i].name, old->name))
-			return &policy->teams[i];
+		if (!strcmp(limit->name, old->name) && limit->resource == old->resource &&
+		    limit->interval_ns == old->interval_ns)
+			return limit;
+	}
 	return NULL;
 }
 
 static int carry_limiter(struct governor *next, struct limiter *old, uint64_t now_ns)
 {
-	struct limiter_id id = {old->kind, old->resource, limit_named(next->policy, old->limit),
-				team_named(next->policy, old->team), old->key};
+	struct limiter_id id = {
+		.kind = old->kind,
+		.resource = old->resource,
+		.limit = limit_like(next->policy, old->limit),
+		.team = old->team ? policy_find_team(next->policy, old->team->name) : NULL,
+		.key = old->key,
+		.capacity = -1,
+	};
+	struct limiter *l;
 
 	old->successor = NULL;
-	if (!id.limit != !old->limit || !id.team != !old->team || limiter_capacity(&id) <= 0)
+	if (!id.limit != !old->limit || !id.team != !old->team)
 		return 0;
-	old->successor = limiter_get(next, &id, now_ns);
-	if (!old->successor)
+	if (id.limit && id.limit->tier)
+		id.capacity = limiter_tier_capacity(id.limit, old->key);
+	if (id.limit && id.limit->tier && id.capacity < 0)
+		return 0;
+	if (limiter_terms(next, &id).capacity <= 0)
+		return 0;
+	l = old->successor = limiter_get(next, &id, now_ns);
+	if (!l)
 		return -ENOMEM;
-	bucket_inherit(&old->successor->bucket, &old->bucket, now_ns);
-	old->successor->drawn = old->drawn;
+	if (old->is_learnt && id.limit->is_auto) {
+		bucket_retune(&l->bucket, old->bucket.terms.capacity, old->bucket.terms.interval_ns,
+			      now_ns);
+		l->is_learnt = true;
+	}
+	bucket_inherit(&l->bucket, &old->bucket, now_ns);
+	l->drawn_in_all = old->drawn_in_all;
+	l->drawn = old->drawn;
+	l->is_changed = true;
 	return 0;
 }
 
@@ -71,6 +89,7 @@ static int carry_admitted(struct governor *next, const struct ticket *old)
 		if (!old->draws[i].limiter->successor)
 			continue;
 		draws[n_draws] = old->draws[i];
+		draws[n_draws].class = (struct class){0};
 		draws[n_draws++].limiter = old->draws[i].limiter->successor;
 	}
 	t = ticket_new(next, old->id, draws, n_draws);
@@ -92,59 +111,68 @@ static bool must_contend(const struct ticket *t)
 }
 
 // For the next governor_run() to report.
-static int decide(struct governor *next, struct ticket *t, const struct ask *ask,
-		  const char *denied_by)
+static void decide(struct governor *next, struct ticket *t, const char *denied_by)
 {
-	t->ask = ask_copy(ask);
-	if (!t->ask)
-		return -ENOMEM; // t is freed with `next`
 	t->state = TICKET_DECIDED;
 	t->denied_by = denied_by;
 	TAILQ_INSERT_TAIL(&next->decided, t, by_age);
 	next->n_waiting++;
-	return 0;
 }
 
-static int carry_waiting(struct governor *next, const struct ticket *old, const struct team *team,
+static int carry_waiting(struct governor *next, const struct ticket *old, const struct ask *ask,
 			 uint64_t now_ns)
 {
-	struct ask ask = *old->ask;
-	const char *denied_by;
-	size_t n_draws;
+	struct demand demand;
 	struct ticket *t;
+	int r = demand_of(next, ask, false, NULL, now_ns, &demand);
 
-	ask.team = team;
-	int r = demand_of(next, &ask, now_ns, &n_draws, &denied_by);
 	if (r)
 		return r;
-	t = ticket_new(next, old->id, next->scratch, denied_by ? 0 : n_draws);
+	t = ticket_new(next, old->id, next->scratch, demand.denied_by ? 0 : demand.n_draws);
 	if (!t)
 		return -ENOMEM;
 	t->seq = old->seq;
 	t->since_ns = old->since_ns;
-	return must_contend(t) ? lane_enqueue(next, t, &ask, now_ns)
-			       : decide(next, t, &ask, denied_by);
+	t->timeout_ns = demand.timeout_ns;
+	t->retry_key = old->retry_key;
+	t->workload = demand.workload;
+	if (must_contend(t))
+		return lane_enqueue(next, t, false, now_ns);
+	decide(next, t, demand.denied_by);
+	return 0;
 }
 
-// Takes the first, by arrival, of two lists in order of arrival.
-static const struct ticket *earlier(const struct ticket *a, const struct ticket *b)
+static int by_seq(const void *a, const void *b)
 {
-	return !b || (a && a->seq < b->seq) ? a : b;
+	const struct ticket *x = *(const struct ticket *const *)a;
+	const struct ticket *y = *(const struct ticket *const *)b;
+
+	return x->seq < y->seq ? -1 : x->seq > y->seq;
 }
 
-static int carry_all_waiting(struct governor *next, const struct governor *g, team_of_fn team_of,
+static int carry_all_waiting(struct governor *next, const struct governor *g, ask_of_fn ask_of,
 			     void *ctx, uint64_t now_ns)
 {
-	const struct ticket *waiting = TAILQ_FIRST(&g->waiting);
-	const struct ticket *decided = TAILQ_FIRST(&g->decided), *t;
+	__attribute__((cleanup(freep))) const struct ticket **waiting =
+		calloc(g->n_waiting + 1, sizeof(*waiting));
+	const struct hash_node *node;
+	size_t n = 0;
 	int r = 0;
 
-	while (!r && (t = earlier(waiting, decided))) {
-		r = carry_waiting(next, t, team_of(ctx, t->id), now_ns);
-		if (t == waiting)
-			waiting = TAILQ_NEXT(waiting, by_age);
-		else
-			decided = TAILQ_NEXT(decided, by_age);
+	if (!waiting)
+		return -ENOMEM;
+	for (node = hashtab_first(&g->tickets); node; node = hashtab_next(&g->tickets, node)) {
+		const struct ticket *t = container_of(node, struct ticket, node);
+
+		if (t->state != TICKET_ADMITTED)
+			waiting[n++] = t;
+	}
+	qsort(waiting, n, sizeof(*waiting), by_seq);
+	for (size_t i = 0; i < n && !r; i++) {
+		struct ask ask = {.id = waiting[i]->id};
+
+		if (ask_of(ctx, ask.id, &ask))
+			r = carry_waiting(next, waiting[i], &ask, now_ns);
 	}
 	return r;
 }
@@ -176,34 +204,71 @@ static int carry_tables(struct governor *next, const struct governor *g, uint64_
 			TAILQ_FIRST(head)->field.tqe_prev = &TAILQ_FIRST(head);                    \
 	} while (0)
 
+static void lists_moved(struct governor *g)
+{
+	LIST_MOVED(&g->decided, by_age);
+	LIST_MOVED(&g->arriving, by_arrival);
+	LIST_MOVED(&g->absent, by_end);
+	LIST_MOVED(&g->touched, touched);
+	LIST_MOVED(&g->holders, holding);
+	LIST_MOVED(&g->rules.by_use, by_use);
+}
+
 static void swap(struct governor *a, struct governor *b)
 {
 	struct governor was = *a;
 
 	*a = *b;
 	*b = was;
-	LIST_MOVED(&a->waiting, by_age);
-	LIST_MOVED(&a->decided, by_age);
-	LIST_MOVED(&a->arriving, by_arrival);
-	LIST_MOVED(&a->contested, contested);
-	LIST_MOVED(&a->holders, holding);
+	lists_moved(a);
+	lists_moved(b);
 }
 
-int governor_reload(struct governor *g, const struct policy *policy, team_of_fn team_of, void *ctx,
+static void carry_stats(struct governor *next, struct governor *g, uint64_t now_ns)
+{
+	struct hash_node *node;
+
+	for (node = hashtab_first(&g->limiters); node; node = hashtab_next(&g->limiters, node))
+		limiter_count_saturated(g, container_of(node, struct limiter, node), now_ns);
+	for (size_t i = 0; i < g->policy->n_limits; i++) {
+		const struct limit *limit = limit_like(next->policy, &g->policy->limits[i]);
+
+		if (limit)
+			next->stats[limit - next->policy->limits] = g->stats[i];
+	}
+}
+
+// What does not depend on the policy.
+static void carry_rest(struct governor *next, struct governor *g)
+{
+	struct hashtab none = next->absences;
+
+	absences_unpin(g);
+	next->seq = g->seq;
+	next->absences = g->absences;
+	g->absences = none;
+	TAILQ_CONCAT(&next->absent, &g->absent, by_end);
+}
+
+int governor_reload(struct governor *g, const struct policy *policy, ask_of_fn ask_of, void *ctx,
 		    uint64_t now_ns)
 {
 	__attribute__((cleanup(governor_freep))) struct governor *next =
-		governor_new(policy, now_ns);
+		governor_new(policy, now_ns, g->wall_offset_ns);
 	int r;
 
 	tickets_arrive(g, UINT64_MAX); // their policy's headroom is gone
 	r = next ? carry_tables(next, g, now_ns) : -ENOMEM;
-
-	if (!r)
-		r = carry_all_waiting(next, g, team_of, ctx, now_ns);
 	if (r)
 		return r;
-	next->seq = g->seq;
+	rules_carry(&next->rules, &g->rules); // what waits is matched by its place in its sequence
+	r = carry_all_waiting(next, g, ask_of, ctx, now_ns);
+	if (r) {
+		rules_carry(&g->rules, &next->rules);
+		return r;
+	}
+	carry_stats(next, g, now_ns);
+	carry_rest(next, g);
 	swap(g, next);
 	return 0;
 }

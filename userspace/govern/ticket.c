@@ -1,9 +1,23 @@
 // Tickets hold references to their limiters, so that what they drew can be given back.
 #include "govern/ticket.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "govern/limiter.h"
+
+// By which draw the effect of priorities is told: tokens, if any.
+static size_t primary_of(const struct draw *draws, size_t n_draws)
+{
+	for (size_t i = 0; i < n_draws; i++)
+		if (draws[i].limiter->resource == RESOURCE_TOKENS &&
+		    draws[i].limiter->kind == LIMITER_LIMIT)
+			return i;
+	for (size_t i = 0; i < n_draws; i++)
+		if (draws[i].limiter->kind == LIMITER_LIMIT)
+			return i;
+	return 0;
+}
 
 struct ticket *ticket_new(struct governor *g, uint64_t id, const struct draw *draws, size_t n_draws)
 {
@@ -15,9 +29,17 @@ struct ticket *ticket_new(struct governor *g, uint64_t id, const struct draw *dr
 	}
 	t->id = id;
 	t->n_draws = n_draws;
-	memcpy(t->draws, draws, n_draws * sizeof(*draws));
+	if (n_draws)
+		memcpy(t->draws, draws, n_draws * sizeof(*draws));
 	for (size_t i = 0; i < n_draws; i++)
 		t->draws[i].limiter->refs++;
+	t->primary = primary_of(draws, n_draws);
+	if (n_draws) {
+		const struct limiter *l = draws[t->primary].limiter;
+
+		t->ahead = l->waiting;
+		t->passed_then = l->passed;
+	}
 	return t;
 }
 
@@ -34,10 +56,19 @@ struct ticket *ticket_find(const struct governor *g, uint64_t id)
 	return NULL;
 }
 
+uint64_t ticket_deadline_ns(const struct ticket *t)
+{
+	return t->timeout_ns < UINT64_MAX - t->since_ns ? t->since_ns + t->timeout_ns : UINT64_MAX;
+}
+
 static void arrive(struct governor *g, struct ticket *t)
 {
-	for (size_t i = 0; i < t->n_draws; i++)
-		t->draws[i].drawn_after = t->draws[i].limiter->drawn;
+	for (size_t i = 0; i < t->n_draws; i++) {
+		struct draw *draw = &t->draws[i];
+
+		draw->drawn_after = draw->limiter->drawn;
+		draw->limiter->arriving -= draw->amount;
+	}
 	TAILQ_REMOVE(&g->arriving, t, by_arrival);
 	t->is_arriving = false;
 }
@@ -51,40 +82,72 @@ void tickets_arrive(struct governor *g, uint64_t now_ns)
 		arrive(g, t);
 }
 
+static void count(struct governor *g, const struct draw *draw)
+{
+	struct limit_stats *stats;
+
+	if (draw->limiter->kind != LIMITER_LIMIT)
+		return;
+	stats = &g->stats[draw->limiter->limit - g->policy->limits];
+	stats->accepted += draw->amount;
+	stats->n_accepted++;
+}
+
 void ticket_draw(struct governor *g, struct ticket *t, uint64_t now_ns)
 {
 	tickets_arrive(g, now_ns);
+	if (t->n_draws) {
+		const struct limiter *l = t->draws[t->primary].limiter;
+
+		t->moved = t->ahead - (l->passed - t->passed_then);
+	}
 	for (size_t i = 0; i < t->n_draws; i++) {
 		struct draw *draw = &t->draws[i];
 
-		bucket_draw(&draw->limiter->bucket, draw->amount, now_ns);
-		draw->limiter->drawn += draw->amount;
+		draw->drawn_before =
+			draw->limiter->drawn_in_all - draw->limiter->arriving + draw->amount;
+		limiter_draw(draw->limiter, draw->class.team, draw->amount, now_ns);
+		draw->limiter->arriving += draw->amount;
+		count(g, draw);
 	}
 	t->admitted_ns = now_ns;
 	t->is_arriving = true;
 	TAILQ_INSERT_TAIL(&g->arriving, t, by_arrival);
 	t->state = TICKET_ADMITTED;
-	free(t->ask);
-	t->ask = NULL;
 }
 
-void ticket_undraw(struct ticket *t, uint64_t now_ns)
+void ticket_redraw(struct governor *g, struct ticket *t, size_t i, double amount, uint64_t now_ns)
 {
-	for (size_t i = 0; i < t->n_draws; i++) {
-		struct draw *draw = &t->draws[i];
+	struct draw *draw = &t->draws[i];
+	struct limiter *l = draw->limiter;
+	double more = amount - draw->amount;
 
-		bucket_refund(&draw->limiter->bucket, draw->amount, t->admitted_ns, now_ns);
-		draw->limiter->drawn -= draw->amount;
-	}
+	if (more > 0)
+		bucket_draw(&l->bucket, more, now_ns);
+	else if (more < 0)
+		bucket_refund(&l->bucket, -more, t->admitted_ns, now_ns);
+	if (more < 0 && l->root.heap.n)
+		limiter_touch(g, l);
+	draw->amount = amount;
+	draw->drawn_after += more;
+	draw->drawn_before += fmax(more, 0);
+	l->drawn_in_all += fmax(more, 0);
+	l->drawn += more;
+	if (t->is_arriving)
+		l->arriving += more;
+	l->is_changed = true;
 }
 
-const char *ticket_denied_by(const struct ticket *t, uint64_t now_ns)
+const char *ticket_denied_by(struct governor *g, const struct ticket *t, uint64_t now_ns)
 {
 	for (size_t i = 0; i < t->n_draws; i++) {
 		const struct limiter *l = t->draws[i].limiter;
 
-		if (l->denies && !bucket_admits(&l->bucket, t->draws[i].amount, now_ns))
-			return limiter_denier(l);
+		if (!l->denies || bucket_admits(&l->bucket, t->draws[i].amount, now_ns))
+			continue;
+		if (l->kind == LIMITER_LIMIT)
+			g->stats[l->limit - g->policy->limits].n_denied++;
+		return limiter_denier(l);
 	}
 	return NULL;
 }
@@ -94,8 +157,7 @@ void ticket_free(struct governor *g, struct ticket *t)
 	for (size_t i = 0; i < t->n_draws; i++)
 		t->draws[i].limiter->refs--;
 	if (t->is_arriving)
-		TAILQ_REMOVE(&g->arriving, t, by_arrival);
+		arrive(g, t);
 	hashtab_remove(&g->tickets, &t->node);
-	free(t->ask);
 	free(t);
 }

@@ -2,29 +2,25 @@
 //
 // The expected time of leaving is found by letting copies of the buckets run ahead, in two passes
 // over all n waiting requests, O(n log n):
-//   1. at each limiter, as if it were the only one: its waiting requests in order of finish tag,
-//      each leaving when the copy suffices;
+//   1. at each limiter, as if it were the only one: its waiting requests in the order of its
+//      contest, each leaving when the copy suffices. That order is found from the leaves of the
+//      tree up: at each share the requests of its children are given the finish tags that they
+//      will have, and merged by them;
 //   2. in the order that gives, on all limiters at once: each leaves when the last of its limiters
 //      suffices, and no earlier than the one before it in its lane.
 // For saturated lanes that share all limiters or none, this is what will happen if nothing
 // else comes. Lanes that share some limiters are put in a plausible order only: the second
-// pass does not play the contest again. What a maximum wait ends is expected at its end if it is
+// pass does not play the contest again. What a timeout ends is expected at its end if it is
 // then admitted, and never if it is denied.
 #include "govern/governor.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/cleanup.h"
 #include "govern/contest.h"
 #include "govern/lane.h"
 #include "govern/limiter.h"
-
-static void freep(void *pointer)
-{
-	free(*(void **)pointer);
-}
-
-#define CLEANUP_FREE __attribute__((cleanup(freep)))
+#include "govern/views.h"
 
 // Limits before teams, then by name, key and resource.
 static int by_name(const void *a, const void *b)
@@ -48,30 +44,33 @@ static int by_name(const void *a, const void *b)
 // NULL: no memory.
 static char *joined(const char *a, const char *separator, const char *b)
 {
-	size_t bytes = strlen(a) + strlen(separator) + strlen(b) + 1;
-	char *text = malloc(bytes);
+	char *text;
 
-	if (text)
-		snprintf(text, bytes, "%s%s%s", a, separator, b);
-	return text;
+	return asprintf(&text, "%s%s%s", a, separator, b) < 0 ? NULL : text;
 }
 
-static void show(const struct limiter *l, uint64_t now_ns,
-		 void (*fn)(void *ctx, const struct bucket_view *), void *ctx)
+void limiter_show(const struct limiter *l, uint64_t now_ns,
+		  void (*fn)(void *ctx, const struct bucket_view *), void *ctx)
 {
 	CLEANUP_FREE char *team = l->team ? joined("team", " ", l->team->name) : NULL;
 	CLEANUP_FREE char *key = l->kind == LIMITER_SHARE
 					 ? joined(l->limit->name, *l->key ? "," : "", l->key)
 					 : NULL;
+	const struct bucket *b = &l->bucket;
 
 	fn(ctx, &(struct bucket_view){
 			.policy = team ? team : limiter_denier(l),
 			.key = key ? key : l->key,
-			.resource = l->resource == RESOURCE_REQUESTS ? "requests" : "tokens",
-			.capacity = l->bucket.capacity,
-			.level = bucket_level(&l->bucket, now_ns),
-			.fill_per_s = l->bucket.fill_per_s,
+			.resource = l->resource,
+			.capacity = b->terms.capacity,
+			.level = bucket_level(b, now_ns),
+			.fill_per_s = bucket_fill_per_s(b),
+			.interval_ns = b->terms.interval_ns,
+			.shut_ns = b->shut_until_ns == BUCKET_NEVER ? UINT64_MAX
+				   : b->shut_until_ns > now_ns      ? b->shut_until_ns - now_ns
+								    : 0,
 			.queued = l->queued,
+			.is_learnt = l->is_learnt,
 		});
 }
 
@@ -88,47 +87,109 @@ void governor_each_bucket(struct governor *g, uint64_t now_ns,
 		if (sorted)
 			sorted[n++] = l;
 		else
-			show(l, now_ns, fn, ctx);
+			limiter_show(l, now_ns, fn, ctx);
 	}
 	if (!sorted)
 		return;
 	qsort(sorted, n, sizeof(*sorted), by_name);
 	for (size_t i = 0; i < n; i++)
-		show(sorted[i], now_ns, fn, ctx);
+		limiter_show(sorted[i], now_ns, fn, ctx);
+}
+
+void governor_each_limit(struct governor *g, uint64_t now_ns,
+			 void (*fn)(void *ctx, const struct limit_view *), void *ctx)
+{
+	struct hash_node *node;
+
+	for (node = hashtab_first(&g->limiters); node; node = hashtab_next(&g->limiters, node))
+		limiter_count_saturated(g, container_of(node, struct limiter, node), now_ns);
+	for (size_t i = 0; i < g->policy->n_limits; i++) {
+		const struct limit_stats *s = &g->stats[i];
+
+		fn(ctx, &(struct limit_view){
+				.limit = &g->policy->limits[i],
+				.offered = s->offered,
+				.accepted = s->accepted,
+				.n_offered = s->n_offered,
+				.n_accepted = s->n_accepted,
+				.n_denied = s->n_denied,
+				.n_without_key = s->n_without_key,
+				.saturated_accepted = s->saturated_accepted,
+				.saturated_filled = s->saturated_filled,
+				.saturated_ns = s->saturated_ns,
+			});
+	}
 }
 
 struct forecast {
 	const struct ticket *t;
-	double finish; // at the limiter where its lane waits
+	double tag; // finish at the share that is being merged
 	uint64_t leaves_ns;
 };
 
-static const struct limiter *home_of(const struct ticket *t)
+static unsigned tier_of(const struct ticket *t)
 {
-	return t->lane ? t->lane->needs[t->lane->home].limiter : NULL;
+	return t->lane->needs[t->lane->home].leaf->class.tier;
 }
 
-static int by_home_and_finish(const void *a, const void *b)
+static int by_tag(const void *a, const void *b)
 {
 	const struct forecast *x = a, *y = b;
 
-	if (home_of(x->t) != home_of(y->t))
-		return home_of(x->t) < home_of(y->t) ? -1 : 1;
-	if (x->finish != y->finish)
-		return x->finish < y->finish ? -1 : 1;
+	if (tier_of(x->t) != tier_of(y->t))
+		return tier_of(x->t) < tier_of(y->t) ? -1 : 1;
+	if (x->tag != y->tag)
+		return x->tag < y->tag ? -1 : 1;
 	return x->t->seq < y->t->seq ? -1 : 1;
 }
 
-// Within a lane and time, finish tags keep the order of arrival.
+static int by_seq(const void *a, const void *b)
+{
+	const struct forecast *x = a, *y = b;
+
+	return x->t->seq < y->t->seq ? -1 : 1;
+}
+
+// Within a lane and time, the contest's order is kept: `tag` holds the place in it.
 static int by_leaving(const void *a, const void *b)
 {
 	const struct forecast *x = a, *y = b;
 
 	if (x->leaves_ns != y->leaves_ns)
 		return x->leaves_ns < y->leaves_ns ? -1 : 1;
-	if (x->finish != y->finish)
-		return x->finish < y->finish ? -1 : 1;
+	if (x->tag != y->tag)
+		return x->tag < y->tag ? -1 : 1;
 	return x->t->seq < y->t->seq ? -1 : x->t->seq > y->t->seq;
+}
+
+// Appends the requests that wait below the share, in the order in which it will let them go.
+static size_t order_below(const struct share *share, struct forecast *f)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < share->heap.n; i++) {
+		struct heap_node *node = share->heap.entries[i].node;
+		const struct ticket *t;
+
+		if (share->level == LEVEL_PRIORITY) {
+			TAILQ_FOREACH (t, &container_of(node, struct lane, in_leaf)->tickets,
+				       in_lane)
+				f[n++] = (struct forecast){.t = t};
+			continue;
+		}
+		const struct share *child = container_of(node, struct share, in_parent);
+		size_t n_child = order_below(child, f + n);
+		double tag = child->start;
+		for (; n_child--; n++) {
+			const struct lane *lane = f[n].t->lane;
+
+			tag += f[n].t->draws[lane->home].amount /
+			       (child->weight * lane->needs[lane->home].leaf->class.priority);
+			f[n].tag = tag;
+		}
+	}
+	qsort(f, n, sizeof(*f), share->level == LEVEL_PRIORITY ? by_seq : by_tag);
+	return n;
 }
 
 static void start_forecast(struct governor *g, uint64_t now_ns)
@@ -177,26 +238,35 @@ static uint64_t at_most_its_wait(const struct governor *g, const struct ticket *
 {
 	uint64_t waits_ns = at_ns > t->since_ns ? at_ns - t->since_ns : 0;
 
-	if (at_ns == BUCKET_NEVER || waits_ns <= g->policy->max_wait_ns)
+	if (at_ns == BUCKET_NEVER || waits_ns <= t->timeout_ns)
 		return at_ns;
-	return g->policy->on_max_wait == MAX_WAIT_ADMIT ? t->since_ns + g->policy->max_wait_ns
+	return g->policy->on_max_wait == MAX_WAIT_ADMIT ? t->since_ns + t->timeout_ns
 							: BUCKET_NEVER;
 }
 
-static void forecast_at_home(struct governor *g, struct forecast *f, size_t n, uint64_t now_ns)
+// All waiting tickets, each with when it would leave if its home were its only limiter.
+static size_t forecast_at_home(struct governor *g, struct forecast *f, uint64_t now_ns)
 {
-	start_forecast(g, now_ns);
-	for (size_t i = 0; i < n; i++) {
-		const struct lane *lane = f[i].t->lane;
+	struct hash_node *node;
+	const struct ticket *t;
+	size_t n = 0;
 
-		f[i].leaves_ns = now_ns;
-		if (!lane)
-			continue;
-		struct limiter *l = lane->needs[lane->home].limiter;
-		double amount = f[i].t->draws[lane->home].amount;
-		f[i].leaves_ns = suffices_ns(l, amount);
-		draw_forecast(l, amount, f[i].leaves_ns);
+	TAILQ_FOREACH (t, &g->decided, by_age)
+		f[n++] = (struct forecast){.t = t, .leaves_ns = now_ns};
+	start_forecast(g, now_ns);
+	for (node = hashtab_first(&g->limiters); node; node = hashtab_next(&g->limiters, node)) {
+		struct limiter *l = container_of(node, struct limiter, node);
+		size_t end = n + order_below(&l->root, f + n);
+
+		for (size_t place = 0; n < end; n++) {
+			double amount = f[n].t->draws[f[n].t->lane->home].amount;
+
+			f[n].tag = (double)place++;
+			f[n].leaves_ns = suffices_ns(l, amount);
+			draw_forecast(l, amount, f[n].leaves_ns);
+		}
 	}
+	return n;
 }
 
 static void forecast_everywhere(struct governor *g, struct forecast *f, size_t n, uint64_t now_ns)
@@ -211,59 +281,29 @@ static void forecast_everywhere(struct governor *g, struct forecast *f, size_t n
 	}
 }
 
-// All waiting tickets with their finish tags, each lane's in a chain.
-static size_t collect(const struct governor *g, struct forecast *f)
-{
-	const struct hash_node *node;
-	const struct ticket *t;
-	size_t n = 0;
-
-	TAILQ_FOREACH (t, &g->decided, by_age)
-		f[n++] = (struct forecast){.t = t};
-	for (node = hashtab_first(&g->lanes); node; node = hashtab_next(&g->lanes, node)) {
-		const struct lane *lane = container_of(node, struct lane, node);
-		double finish = lane->needs[lane->home].start;
-
-		TAILQ_FOREACH (t, &lane->tickets, in_lane) {
-			finish += t->draws[lane->home].amount / weight_of(lane->team);
-			f[n++] = (struct forecast){.t = t, .finish = finish};
-		}
-	}
-	return n;
-}
-
-static uint64_t from_now(uint64_t at_ns, uint64_t now_ns)
-{
-	if (at_ns == BUCKET_NEVER)
-		return UINT64_MAX;
-	return at_ns > now_ns ? at_ns - now_ns : 0;
-}
-
 void governor_each_waiting(struct governor *g, uint64_t now_ns,
 			   void (*fn)(void *ctx, const struct waiting_view *), void *ctx)
 {
 	CLEANUP_FREE struct forecast *f = calloc(g->n_waiting + 1, sizeof(*f));
-	size_t n = f ? collect(g, f) : 0;
+	size_t n = f ? forecast_at_home(g, f, now_ns) : 0;
 
 	if (!n)
 		return;
-	qsort(f, n, sizeof(*f), by_home_and_finish);
-	forecast_at_home(g, f, n, now_ns);
 	qsort(f, n, sizeof(*f), by_leaving);
 	forecast_everywhere(g, f, n, now_ns);
 	qsort(f, n, sizeof(*f), by_leaving);
 	for (size_t i = 0; i < n; i++) {
 		const struct ticket *t = f[i].t;
-		const struct ask *ask = t->ask;
+		uint64_t leaves_ns = f[i].leaves_ns;
 
 		fn(ctx, &(struct waiting_view){
 				.id = t->id,
-				.team = ask->team ? ask->team->name : "",
-				.model = ask->model ? ask->model : "",
-				.priority = ask->team ? ask->team->priority : 1,
-				.cost_tokens = ask->tokens,
+				.workload = t->workload ? t->workload->name : NULL,
+				.priority = t->n_draws ? t->draws[t->primary].class.priority : 1,
 				.waiting_ns = now_ns > t->since_ns ? now_ns - t->since_ns : 0,
-				.eta_ns = from_now(f[i].leaves_ns, now_ns),
+				.eta_ns = leaves_ns == BUCKET_NEVER ? UINT64_MAX
+					  : leaves_ns > now_ns      ? leaves_ns - now_ns
+								    : 0,
 			});
 	}
 }

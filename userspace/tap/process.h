@@ -7,6 +7,8 @@
 
 struct identity {
 	char cgroup[PATH_MAX]; // below the cgroup-v2 mount; "" if it is gone already
+	char unit[256];        // the systemd unit that is nearest to the process; "" for none
+	char exe[PATH_MAX];    // the program's file; "" if it may not be known
 	char user[64];         // name, or the number where there is no name
 };
 

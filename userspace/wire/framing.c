@@ -7,6 +7,7 @@
 
 #include <string.h>
 #include <strings.h>
+#include "wire/text.h"
 
 static struct framing *framing_of(http_parser *parser)
 {
@@ -31,6 +32,7 @@ static void reset_parser(struct framing *f)
 	f->left = f->left_in_chunk = 0;
 	f->is_value = false;
 	f->wanted_index = -1;
+	f->is_kept = false;
 	f->name_bytes = f->value_bytes = 0;
 }
 
@@ -69,12 +71,28 @@ static int find_wanted(const struct framing *f)
 
 static void header_over(struct framing *f)
 {
-	if (f->is_value && f->wanted_index >= 0) {
+	if (f->is_value)
 		f->value[f->value_bytes] = '\0';
+	if (f->is_value && f->is_kept)
+		f->callbacks->kept(f->owner, f->name, f->value);
+	if (f->is_value && f->wanted_index >= 0)
 		f->callbacks->header(f->owner, (size_t)f->wanted_index, f->value);
-	}
 	f->is_value = false;
 	f->name_bytes = f->value_bytes = 0;
+}
+
+static bool is_secret(const struct framing *f)
+{
+	return f->wanted_index >= 0 && f->callbacks->wanted[f->wanted_index].is_secret;
+}
+
+// Its name is complete.
+static void value_begins(struct framing *f)
+{
+	f->is_value = true;
+	f->wanted_index = find_wanted(f);
+	text_lower(f->name);
+	f->is_kept = f->callbacks->keeps && !is_secret(f) && f->callbacks->keeps(f->owner, f->name);
 }
 
 static int on_header_name(http_parser *parser, const char *bytes, size_t len)
@@ -95,15 +113,11 @@ static int on_header_value(http_parser *parser, const char *bytes, size_t len)
 
 	if (f->state != FRAMING_HEAD)
 		return 0;
-	if (!f->is_value) {
-		f->is_value = true;
-		f->wanted_index = find_wanted(f);
-	}
-	if (f->wanted_index < 0)
-		return 0;
-	if (f->callbacks->wanted[f->wanted_index].is_secret)
+	if (!f->is_value)
+		value_begins(f);
+	if (is_secret(f))
 		f->callbacks->secret(f->owner, (size_t)f->wanted_index, bytes, len);
-	else
+	else if (f->wanted_index >= 0 || f->is_kept)
 		append(f->value, sizeof(f->value), &f->value_bytes, bytes, len);
 	return 0;
 }

@@ -41,6 +41,10 @@ struct framing_callbacks {
 	void (*begin)(void *owner, uint64_t at);                    // the first byte's offset
 	void (*target)(void *owner, const char *bytes, size_t len); // a piece; may be NULL
 	void (*header)(void *owner, size_t index, char *value);     // index: in `wanted`
+	// Other headers, by their names in lower case. Both may be NULL. A wanted header may be
+	// told here, too, before header(), but never a secret one.
+	bool (*keeps)(void *owner, const char *name);
+	void (*kept)(void *owner, const char *name, const char *value);
 	// A piece of a secret's value; header() follows with an empty value when it is over.
 	void (*secret)(void *owner, size_t index, const char *bytes, size_t len);
 	bool (*has_no_body)(void *owner, const http_parser *parser); // whatever its headers say
@@ -66,6 +70,7 @@ struct framing {
 	// The header that is being read. Names come before values, each in pieces.
 	bool is_value;
 	int wanted_index; // of this header, -1: not wanted
+	bool is_kept;     // callbacks->keeps() said so
 	unsigned short name_bytes, value_bytes;
 	char name[FRAMING_NAME_SIZE];
 	char value[FRAMING_VALUE_SIZE];

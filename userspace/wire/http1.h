@@ -1,14 +1,16 @@
 // HTTP/1.1 in both directions of one connection, fed in pieces of any size.
 //
 // The readers are given the plaintext bytes in order, and call back at the moments the daemon acts
-// on. Heads and chunks are libhttp-parser's; memory per reader is constant (about 2.5 KB), whatever
-// the size of a body or of a header.
+// on. Heads and chunks are libhttp-parser's; memory per reader is constant (requests: 5.5 KB, and
+// up to 5 KB for headers that are kept; responses: 1.2 KB), whatever the size of a body or of a
+// header.
 #ifndef SLUICE_WIRE_HTTP1_H
 #define SLUICE_WIRE_HTTP1_H
 
 #include <stddef.h>
 #include <stdint.h>
 #include "wire/request.h"
+#include "wire/request_labels.h"
 #include "wire/response.h"
 
 enum request_event {
@@ -28,6 +30,11 @@ typedef void (*request_event_fn)(void *owner, enum request_event event, const st
 struct request_reader;
 struct request_reader *request_reader_new(request_event_fn fn, void *owner); // NULL: out of memory
 void request_reader_free(struct request_reader *reader);
+// From now on keeps these headers' values, see request_labels_keep(). Of a request whose head was
+// read before, those that were kept then are still known. 0 or -ENOMEM.
+int request_reader_keep_headers(struct request_reader *reader, const char *const *names);
+// What the request that is being read says of itself; in the call for REQUEST_COMPLETE, all of it.
+const struct request_labels *request_reader_labels(const struct request_reader *reader);
 // Feeds `len` bytes that stand at plaintext offset `at`; a connection begins at 0. Bytes before the
 // offset already reached are skipped (a TLS write retried after WANT_WRITE is reported twice). A
 // gap makes the reader opaque, unless it lies within a body of known length or within one chunk:
@@ -58,6 +65,8 @@ void response_reader_expect(struct response_reader *reader, const char *method);
 void response_reader_feed(struct response_reader *reader, uint64_t at, const void *data,
 			  size_t len);
 void response_reader_skip(struct response_reader *reader, uint64_t at, uint64_t len);
+// What is known of the response that is being read now; NULL between responses.
+const struct response *response_reader_current(const struct response_reader *reader);
 // The connection has ended: completes a response whose body runs to the end of the connection.
 void response_reader_end(struct response_reader *reader);
 

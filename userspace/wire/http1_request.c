@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include "wire/body_hash.h"
 #include "wire/framing.h"
 #include "wire/key_digest.h"
 #include "wire/request_body.h"
@@ -19,12 +20,15 @@ struct request_reader {
 	struct framing framing;
 	struct key_digest key;
 	struct request request;
+	struct request_labels labels;
 	struct request_body body;
+	struct body_hash hash;
 	char target[TARGET_SIZE];
 	size_t target_bytes;
 	bool is_current;      // between STARTED and COMPLETE
 	bool is_encoded;      // Content-Encoding: the body is not plain JSON
 	bool is_reading_body; // JSON, not encoded, and no byte of it was lost
+	bool has_gap;         // a byte of the body was lost
 	bool is_upgrade;
 };
 
@@ -71,7 +75,8 @@ static void clear_request(struct request_reader *reader)
 	reader->target_bytes = 0;
 	reader->target[0] = '\0';
 	reader->is_current = reader->is_encoded = false;
-	reader->is_reading_body = reader->is_upgrade = false;
+	reader->is_reading_body = reader->is_upgrade = reader->has_gap = false;
+	request_labels_clear(&reader->labels);
 }
 
 static void on_begin(void *owner, uint64_t at)
@@ -176,6 +181,23 @@ static void on_header(void *owner, size_t index, char *value)
 	}
 }
 
+static bool keeps_header(void *owner, const char *name)
+{
+	struct request_reader *reader = owner;
+
+	for (size_t i = 0; i < reader->labels.n_headers; i++)
+		if (!strcmp(reader->labels.headers[i].name, name))
+			return true;
+	return false;
+}
+
+static void on_kept_header(void *owner, const char *name, const char *value)
+{
+	struct request_reader *reader = owner;
+
+	request_labels_set_header(&reader->labels, name, value);
+}
+
 static bool has_no_body(void *owner, const http_parser *parser)
 {
 	(void)owner;
@@ -197,7 +219,8 @@ static void on_head(void *owner, uint64_t body_begin, enum framing_body kind, ui
 	r->end = kind == BODY_CHUNKED ? REQUEST_UNKNOWN_LENGTH : body_begin + length;
 	reader->is_upgrade = parser->upgrade;
 	reader->is_reading_body = r->has_json_body && !reader->is_encoded;
-	request_body_init(&reader->body, r);
+	request_body_init(&reader->body, r, &reader->labels);
+	body_hash_init(&reader->hash, kind == BODY_CHUNKED ? REQUEST_UNKNOWN_LENGTH : length);
 	tell(reader, REQUEST_HEAD);
 }
 
@@ -208,6 +231,11 @@ static void on_body(void *owner, const char *bytes, size_t len)
 	reader->request.body_bytes += len;
 	if (reader->is_reading_body)
 		request_body_feed(&reader->body, bytes, len);
+	if (reader->has_gap)
+		return;
+	body_hash_feed(&reader->hash, bytes, len);
+	if (!reader->hash.left)
+		reader->request.body_hash = body_hash_value(&reader->hash);
 }
 
 static void on_body_lost(void *owner, uint64_t len)
@@ -216,6 +244,7 @@ static void on_body_lost(void *owner, uint64_t len)
 
 	reader->request.body_bytes += len;
 	reader->is_reading_body = false;
+	reader->has_gap = true;
 }
 
 static bool on_complete(void *owner, uint64_t end)
@@ -223,6 +252,9 @@ static bool on_complete(void *owner, uint64_t end)
 	struct request_reader *reader = owner;
 
 	reader->request.end = end;
+	reader->request.is_whole = !reader->has_gap;
+	if (!reader->has_gap)
+		reader->request.body_hash = body_hash_value(&reader->hash);
 	if (reader->is_reading_body)
 		request_body_end(&reader->body);
 	reader->is_current = false;
@@ -248,6 +280,8 @@ static const struct framing_callbacks callbacks = {
 	.target = on_target,
 	.header = on_header,
 	.secret = on_secret,
+	.keeps = keeps_header,
+	.kept = on_kept_header,
 	.has_no_body = has_no_body,
 	.head = on_head,
 	.body = on_body,
@@ -278,7 +312,13 @@ void request_reader_free(struct request_reader *reader)
 	if (!reader)
 		return;
 	key_digest_release(&reader->key);
+	request_labels_release(&reader->labels);
 	free(reader);
+}
+
+int request_reader_keep_headers(struct request_reader *reader, const char *const *names)
+{
+	return request_labels_keep(&reader->labels, names);
 }
 
 void request_reader_feed(struct request_reader *reader, uint64_t at, const void *data, size_t len)
@@ -294,4 +334,9 @@ void request_reader_skip(struct request_reader *reader, uint64_t at, uint64_t le
 const struct request *request_reader_current(const struct request_reader *reader)
 {
 	return reader->is_current ? &reader->request : NULL;
+}
+
+const struct request_labels *request_reader_labels(const struct request_reader *reader)
+{
+	return &reader->labels;
 }

@@ -2,6 +2,7 @@
 // wire/response_body.c.
 #include "wire/http1.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -26,6 +27,7 @@ struct response_reader {
 	bool is_json;
 	bool is_reading_body; // JSON or an event stream, not encoded
 	bool is_final;        // not 1xx
+	bool is_current;      // between RESPONSE_HEAD and RESPONSE_COMPLETE
 	bool is_upgrade;
 	uint64_t retry_after_ms[2];           // from retry-after-ms and from retry-after
 	unsigned char expected[MAX_EXPECTED]; // enum method, a ring
@@ -33,33 +35,47 @@ struct response_reader {
 };
 
 enum header {
-	HEADER_LIMIT_REQUESTS,
-	HEADER_LIMIT_TOKENS,
-	HEADER_REMAINING_REQUESTS,
-	HEADER_REMAINING_TOKENS,
-	HEADER_RESET_REQUESTS,
-	HEADER_RESET_TOKENS,
 	HEADER_RETRY_AFTER_MS,
 	HEADER_RETRY_AFTER,
 	HEADER_PROCESSING_MS,
+	HEADER_ORGANIZATION,
 	HEADER_CONTENT_TYPE,
 	HEADER_CONTENT_ENCODING,
+	HEADER_RATELIMIT, // this and all behind it: see families
 };
 
 static const struct framing_header wanted[] = {
-	[HEADER_LIMIT_REQUESTS] = {"x-ratelimit-limit-requests", false},
-	[HEADER_LIMIT_TOKENS] = {"x-ratelimit-limit-tokens", false},
-	[HEADER_REMAINING_REQUESTS] = {"x-ratelimit-remaining-requests", false},
-	[HEADER_REMAINING_TOKENS] = {"x-ratelimit-remaining-tokens", false},
-	[HEADER_RESET_REQUESTS] = {"x-ratelimit-reset-requests", false},
-	[HEADER_RESET_TOKENS] = {"x-ratelimit-reset-tokens", false},
 	[HEADER_RETRY_AFTER_MS] = {"retry-after-ms", false},
 	[HEADER_RETRY_AFTER] = {"retry-after", false},
 	[HEADER_PROCESSING_MS] = {"openai-processing-ms", false},
+	[HEADER_ORGANIZATION] = {"openai-organization", false},
 	[HEADER_CONTENT_TYPE] = {"content-type", false},
 	[HEADER_CONTENT_ENCODING] = {"content-encoding", false},
+	// For each of families: limit, remaining, reset.
+	[HEADER_RATELIMIT] = {"x-ratelimit-limit-requests", false},
+	{"x-ratelimit-remaining-requests", false},
+	{"x-ratelimit-reset-requests", false},
+	{"x-ratelimit-limit-tokens", false},
+	{"x-ratelimit-remaining-tokens", false},
+	{"x-ratelimit-reset-tokens", false},
+	{"x-ratelimit-limit-input-images", false},
+	{"x-ratelimit-remaining-input-images", false},
+	{"x-ratelimit-reset-input-images", false},
+	{"x-ratelimit-limit-project-tokens", false},
+	{"x-ratelimit-remaining-project-tokens", false},
+	{"x-ratelimit-reset-project-tokens", false},
 	{NULL, false},
 };
+
+static const size_t families[] = {
+	offsetof(struct response, requests),
+	offsetof(struct response, tokens),
+	offsetof(struct response, images),
+	offsetof(struct response, project_tokens),
+};
+_Static_assert(sizeof(wanted) / sizeof(*wanted) ==
+		       HEADER_RATELIMIT + 3 * sizeof(families) / sizeof(*families) + 1,
+	       "three headers a family");
 
 static void tell(struct response_reader *reader, enum response_event event)
 {
@@ -74,14 +90,18 @@ static void clear_response(struct response_reader *reader)
 	reader->response = (struct response){
 		.requests = absent,
 		.tokens = absent,
+		.images = absent,
+		.project_tokens = absent,
 		.retry_after_ms = RESPONSE_ABSENT,
 		.processing_ms = RESPONSE_ABSENT,
 		.tokens_in = RESPONSE_ABSENT,
+		.cached_tokens_in = RESPONSE_ABSENT,
 		.tokens_out = RESPONSE_ABSENT,
+		.retry_message_ms = RESPONSE_ABSENT,
 	};
 	reader->retry_after_ms[0] = reader->retry_after_ms[1] = RESPONSE_ABSENT;
 	reader->is_json = reader->is_reading_body = false;
-	reader->is_final = reader->is_upgrade = false;
+	reader->is_final = reader->is_upgrade = reader->is_current = false;
 }
 
 static void on_begin(void *owner, uint64_t at)
@@ -90,23 +110,17 @@ static void on_begin(void *owner, uint64_t at)
 	clear_response(owner);
 }
 
-// What a header says that is a number or a duration goes here; NULL: it is another header.
-static uint64_t *number_field(struct response *r, enum header header)
+// `index`: behind HEADER_RATELIMIT.
+static void read_ratelimit(struct response *r, size_t index, const char *value)
 {
-	switch (header) {
-	case HEADER_LIMIT_REQUESTS:
-		return &r->requests.limit;
-	case HEADER_LIMIT_TOKENS:
-		return &r->tokens.limit;
-	case HEADER_REMAINING_REQUESTS:
-		return &r->requests.remaining;
-	case HEADER_REMAINING_TOKENS:
-		return &r->tokens.remaining;
-	case HEADER_PROCESSING_MS:
-		return &r->processing_ms;
-	default:
-		return NULL;
-	}
+	struct ratelimit_headers *family = (void *)((char *)r + families[index / 3]);
+
+	if (index % 3 == 0)
+		text_parse_u64(value, &family->limit);
+	else if (index % 3 == 1)
+		text_parse_u64(value, &family->remaining);
+	else
+		duration_parse(value, DURATION_MILLISECOND_NS, &family->reset_ms);
 }
 
 // What cannot be understood is as if absent: a Retry-After that is a date, say.
@@ -114,25 +128,24 @@ static void on_header(void *owner, size_t index, char *value)
 {
 	struct response_reader *reader = owner;
 	struct response *r = &reader->response;
-	uint64_t *number = number_field(r, (enum header)index);
 
 	text_trim_end(value);
-	if (number) {
-		text_parse_u64(value, number);
+	if (index >= HEADER_RATELIMIT) {
+		read_ratelimit(r, index - HEADER_RATELIMIT, value);
 		return;
 	}
 	switch ((enum header)index) {
-	case HEADER_RESET_REQUESTS:
-		duration_parse(value, DURATION_MILLISECOND_NS, &r->requests.reset_ms);
-		break;
-	case HEADER_RESET_TOKENS:
-		duration_parse(value, DURATION_MILLISECOND_NS, &r->tokens.reset_ms);
+	case HEADER_PROCESSING_MS:
+		text_parse_u64(value, &r->processing_ms);
 		break;
 	case HEADER_RETRY_AFTER_MS:
 		duration_parse(value, DURATION_MILLISECOND_NS, &reader->retry_after_ms[0]);
 		break;
 	case HEADER_RETRY_AFTER:
 		duration_parse(value, DURATION_SECOND_NS, &reader->retry_after_ms[1]);
+		break;
+	case HEADER_ORGANIZATION:
+		text_copy(r->organization, sizeof(r->organization), value, strlen(value));
 		break;
 	case HEADER_CONTENT_TYPE:
 		reader->is_json = text_is_json_type(value);
@@ -142,7 +155,7 @@ static void on_header(void *owner, size_t index, char *value)
 	case HEADER_CONTENT_ENCODING:
 		r->is_encoded = *value && strcasecmp(value, "identity") != 0;
 		break;
-	default:
+	case HEADER_RATELIMIT:
 		break;
 	}
 }
@@ -190,7 +203,8 @@ static void on_head(void *owner, uint64_t body_begin, enum framing_body kind, ui
 	reader->is_reading_body =
 		kind != BODY_NONE && !r->is_encoded && (reader->is_json || r->is_event_stream);
 	response_body_init(&reader->body, r);
-	if (reader->is_final && !reader->is_upgrade)
+	reader->is_current = reader->is_final && !reader->is_upgrade;
+	if (reader->is_current)
 		tell(reader, RESPONSE_HEAD);
 }
 
@@ -225,6 +239,7 @@ static bool on_complete(void *owner, uint64_t end)
 		return true;
 	if (reader->is_reading_body)
 		response_body_end(&reader->body);
+	reader->is_current = false;
 	tell(reader, RESPONSE_COMPLETE);
 	return true;
 }
@@ -286,6 +301,11 @@ void response_reader_feed(struct response_reader *reader, uint64_t at, const voi
 void response_reader_skip(struct response_reader *reader, uint64_t at, uint64_t len)
 {
 	framing_skip(&reader->framing, at, len);
+}
+
+const struct response *response_reader_current(const struct response_reader *reader)
+{
+	return reader->is_current ? &reader->response : NULL;
 }
 
 void response_reader_end(struct response_reader *reader)

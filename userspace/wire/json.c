@@ -47,6 +47,12 @@ static void keep(struct json_scanner *json, const char *bytes, size_t len)
 	json->text_bytes += len;
 }
 
+static void tell_piece(struct json_scanner *json, const char *bytes, size_t len)
+{
+	if (json->piece && !json->is_key)
+		json->piece(json->owner, json, bytes, len);
+}
+
 // Keeps one code point that was written as an escape. It is whole in the text, or not in it.
 static void keep_code_point(struct json_scanner *json, uint32_t code)
 {
@@ -62,6 +68,7 @@ static void keep_code_point(struct json_scanner *json, uint32_t code)
 			utf8[i] = (char)(0x80 | (code & 0x3f));
 		utf8[0] = (char)((0xf00 >> len) | code);
 	}
+	tell_piece(json, utf8, len);
 	if (len > (size_t)(JSON_TEXT_SIZE - 1 - json->text_bytes))
 		json->text_is_cut = true;
 	else
@@ -104,6 +111,8 @@ static void end_string(struct json_scanner *json)
 	if (json->is_key) {
 		json->path[json->depth - 1] = key_number(json);
 		json->state = JSON_AT_COLON;
+		if (json->tells_keys)
+			emit(json, JSON_KEY);
 	} else {
 		value_over(json);
 		emit(json, JSON_STRING);
@@ -117,6 +126,7 @@ static size_t scan_string(struct json_scanner *json, const char *data, size_t le
 
 	if (n) {
 		give_up_surrogate(json);
+		tell_piece(json, data, n);
 		keep(json, data, n);
 	}
 	if (n == len)
@@ -343,37 +353,44 @@ void json_scanner_reset(struct json_scanner *json)
 {
 	clear_text(json);
 	json->depth = 0;
+	json->offset = 0;
 	json->arrays = 0;
 	json->state = JSON_AT_VALUE;
 	json->error = 0;
+}
+
+// Returns how many bytes were taken.
+static size_t scan(struct json_scanner *json, const char *data, size_t len)
+{
+	switch (json->state) {
+	case JSON_IN_STRING:
+		return scan_string(json, data, len);
+	case JSON_IN_NUMBER:
+		return scan_number(json, data, len);
+	case JSON_IN_ESCAPE:
+		scan_escape(json, *data);
+		return 1;
+	case JSON_IN_UNICODE:
+		scan_unicode(json, *data);
+		return 1;
+	case JSON_IN_LITERAL:
+		scan_literal(json, *data);
+		return 1;
+	default:
+		scan_structure(json, *data);
+		return 1;
+	}
 }
 
 int json_scanner_feed(struct json_scanner *json, const void *data, size_t len)
 {
 	const char *p = data, *end = p + len;
 
-	while (p < end) {
-		switch (json->state) {
-		case JSON_IN_STRING:
-			p += scan_string(json, p, (size_t)(end - p));
-			break;
-		case JSON_IN_NUMBER:
-			p += scan_number(json, p, (size_t)(end - p));
-			break;
-		case JSON_IN_ESCAPE:
-			scan_escape(json, *p++);
-			break;
-		case JSON_IN_UNICODE:
-			scan_unicode(json, *p++);
-			break;
-		case JSON_IN_LITERAL:
-			scan_literal(json, *p++);
-			break;
-		case JSON_FAILED:
-			return json->error;
-		default:
-			scan_structure(json, *p++);
-		}
+	while (p < end && json->state != JSON_FAILED) {
+		size_t n = scan(json, p, (size_t)(end - p));
+
+		p += n;
+		json->offset += n;
 	}
 	return json->error;
 }

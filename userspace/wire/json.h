@@ -35,6 +35,7 @@ enum json_event {
 	JSON_OBJECT_END,
 	JSON_ARRAY_BEGIN,
 	JSON_ARRAY_END,
+	JSON_KEY, // told only if the owner sets tells_keys
 };
 
 enum json_state {
@@ -56,7 +57,12 @@ enum json_state {
 struct json_scanner;
 // During the call depth and path say where the value stands: path[0 .. depth - 1]. Both ends of an
 // object or array carry the same path, that of the object or array itself.
+// The path of a JSON_KEY ends in its own number.
 typedef void (*json_event_fn)(void *owner, const struct json_scanner *json, enum json_event event);
+// A piece of a string value (not of a key) as it is read, escapes resolved; depth and path as
+// above.
+typedef void (*json_piece_fn)(void *owner, const struct json_scanner *json, const char *bytes,
+			      size_t len);
 
 struct json_scanner {
 	// Owners may read these.
@@ -66,6 +72,10 @@ struct json_scanner {
 	bool text_is_cut;          // the scalar is longer than text
 	char text[JSON_TEXT_SIZE]; // a string, escapes resolved, or a number; ended with a NUL
 	uint64_t code_points;      // of a string; during a string, as far as it was read
+	uint64_t offset; // in the document: of the bracket that begins or ends an object or array
+	// Owners may set these, behind json_scanner_init().
+	bool tells_keys;
+	json_piece_fn piece; // for strings longer than text; NULL: not wanted
 
 	// The scanner's own.
 	const char *const *keys;

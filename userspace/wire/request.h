@@ -20,18 +20,24 @@ struct request {
 	char project[64];      // OpenAI-Project
 	char model[128];       // body.model; "" while unknown
 	char user[128];        // body.user
+	char safety_identifier[128]; // body.safety_identifier
 	bool is_http11_or_later;
 	bool has_json_body;   // Content-Type says JSON
 	bool body_json_whole; // the JSON body was read to its end, without an error
 	bool stream;          // body.stream
+	bool is_whole;        // it was read to its end, and no byte of it was lost
 	uint64_t begin;       // plaintext offset of the request's first byte on its connection
 	uint64_t body_begin;  // plaintext offset of the body's first byte
 	uint64_t end;         // plaintext offset behind the last byte, or REQUEST_UNKNOWN_LENGTH
 	uint64_t body_bytes;  // body bytes seen so far (chunk framing not counted)
-	uint64_t text_chars;  // Unicode code points of prompt, input, instructions and message text
-	uint64_t messages;    // elements of body.messages
-	uint64_t images_in;   // image parts in messages or input
+	// Of the body (body_hash.h), as soon as its first 64 KB or all of it were seen; 0 until
+	// then, and for ever if a byte of them was lost.
+	uint64_t body_hash;
+	uint64_t text_chars; // Unicode code points of prompt, input, instructions and message text
+	uint64_t messages;   // elements of body.messages
+	uint64_t images_in;  // image parts in messages or input
 	uint64_t input_tokens; // elements of token arrays in prompt or input
+	uint64_t tools_bytes;  // of the JSON of body.tools or body.functions, whichever came last
 	uint64_t max_tokens;   // REQUEST_ABSENT if not given; so for the next four
 	uint64_t max_completion_tokens;
 	uint64_t max_output_tokens;

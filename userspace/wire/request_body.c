@@ -3,6 +3,8 @@
 //     path                                  what stands there
 //     model, stream, n, …                   depth 1: facts of their own
 //     messages E content                    a string: text; an array: parts
+//     metadata K                            a string or number: kept for labels
+//     tools, functions                      an array (or object): its bytes count
 //     messages E content E {type,text}      a part: text, or an image
 //     input                                 a string: text
 //     input E                               a string: text; a number: a token; an object: an item
@@ -12,7 +14,7 @@
 //     prompt, prompt E, prompt E E          as input
 //     instructions                          a string: text
 //
-// (E: any element of an array.)
+// (E: any element of an array. K: any key.)
 #include "wire/request_body.h"
 
 #include <stdlib.h>
@@ -35,6 +37,10 @@ enum key {
 	KEY_MAX_OUTPUT_TOKENS,
 	KEY_N,
 	KEY_BEST_OF,
+	KEY_SAFETY_IDENTIFIER,
+	KEY_METADATA,
+	KEY_TOOLS,
+	KEY_FUNCTIONS,
 };
 
 static const char *const keys[] = {
@@ -53,6 +59,10 @@ static const char *const keys[] = {
 	[KEY_MAX_OUTPUT_TOKENS - 1] = "max_output_tokens",
 	[KEY_N - 1] = "n",
 	[KEY_BEST_OF - 1] = "best_of",
+	[KEY_SAFETY_IDENTIFIER - 1] = "safety_identifier",
+	[KEY_METADATA - 1] = "metadata",
+	[KEY_TOOLS - 1] = "tools",
+	[KEY_FUNCTIONS - 1] = "functions",
 	NULL,
 };
 
@@ -155,9 +165,17 @@ static void string_of(const struct json_scanner *json, enum json_event event, ch
 	text_copy(dst, size, json->text, event == JSON_STRING ? json->text_bytes : 0);
 }
 
-// A value of the outermost object.
-static void read_field(struct request *r, const struct json_scanner *json, enum json_event event)
+static bool is_tools(const struct json_scanner *json)
 {
+	return json->path[0] == KEY_TOOLS || json->path[0] == KEY_FUNCTIONS;
+}
+
+// A value of the outermost object.
+static void read_field(struct request_body *body, enum json_event event)
+{
+	const struct json_scanner *json = &body->json;
+	struct request *r = body->request;
+
 	switch (json->path[0]) {
 	case KEY_MODEL:
 		string_of(json, event, r->model, sizeof(r->model));
@@ -182,6 +200,18 @@ static void read_field(struct request *r, const struct json_scanner *json, enum 
 		break;
 	case KEY_BEST_OF:
 		r->best_of = number_of(json, event);
+		break;
+	case KEY_SAFETY_IDENTIFIER:
+		string_of(json, event, r->safety_identifier, sizeof(r->safety_identifier));
+		break;
+	case KEY_METADATA:
+		request_labels_clear_metadata(body->labels);
+		body->metadata_key[0] = '\0';
+		break;
+	case KEY_TOOLS:
+	case KEY_FUNCTIONS:
+		body->tools_begin = json->offset;
+		r->tools_bytes = 0;
 		break;
 	}
 }
@@ -214,15 +244,43 @@ static void read_string(struct request_body *body, struct request_tally *tally)
 		part->is_image = is_image_type(json->text);
 }
 
+// A key that does not fit is not kept: cut, it would pass for another.
+static void read_metadata_key(struct request_body *body)
+{
+	const struct json_scanner *json = &body->json;
+
+	body->metadata_key[0] = '\0';
+	if (!json->text_is_cut && json->text_bytes < sizeof(body->metadata_key))
+		text_copy(body->metadata_key, sizeof(body->metadata_key), json->text,
+			  json->text_bytes);
+}
+
+static void read_metadata(struct request_body *body, enum json_event event)
+{
+	const struct json_scanner *json = &body->json;
+
+	if (event == JSON_KEY)
+		read_metadata_key(body);
+	else if ((event == JSON_STRING || event == JSON_NUMBER) && body->metadata_key[0])
+		request_labels_set_metadata(body->labels, body->metadata_key, json->text,
+					    json->text_bytes);
+}
+
 static void on_event(void *owner, const struct json_scanner *json, enum json_event event)
 {
 	struct request_body *body = owner;
 	struct request_tally *tally = tally_of(body);
 
+	if (json->depth == 2 && json->path[0] == KEY_METADATA)
+		read_metadata(body, event);
+	if (event == JSON_KEY)
+		return;
 	if (json->depth == 1 && !is_end(event)) {
-		read_field(body->request, json, event);
+		read_field(body, event);
 		if (tally)
 			*tally = (struct request_tally){};
+	} else if (json->depth == 1 && is_tools(json)) { // the end of them
+		body->request->tools_bytes = json->offset + 1 - body->tools_begin;
 	}
 	if (!tally)
 		return;
@@ -253,16 +311,20 @@ static void publish(struct request_body *body)
 	sum.text_chars += body->item.text_chars + body->part.text_chars;
 	if (json->depth && json_scanner_in_string(json) && (is_text(json) || is_part_text(body)))
 		sum.text_chars += json->code_points;
+	if (json->depth > 1 && is_tools(json))
+		body->request->tools_bytes = json->offset - body->tools_begin;
 	body->request->text_chars = sum.text_chars;
 	body->request->messages = sum.messages;
 	body->request->images_in = sum.images;
 	body->request->input_tokens = sum.tokens;
 }
 
-void request_body_init(struct request_body *body, struct request *request)
+void request_body_init(struct request_body *body, struct request *request,
+		       struct request_labels *labels)
 {
-	*body = (struct request_body){.request = request};
+	*body = (struct request_body){.request = request, .labels = labels};
 	json_scanner_init(&body->json, keys, on_event, body);
+	body->json.tells_keys = true;
 }
 
 void request_body_feed(struct request_body *body, const void *data, size_t len)

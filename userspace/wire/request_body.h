@@ -1,9 +1,9 @@
 // Reads the JSON body of a request to OpenAI, in whatever order its fields come.
 //
-// Only the outermost object's "model", "stream", "user" and numbers count, never those of a message
-// or of metadata; of a key given twice the last counts. Text is what OpenAI charges by the
-// character: prompt, input, instructions, message content, and the "text" of content parts. An
-// image's URL or base64 is no text; the image is counted instead.
+// Only the outermost object's "model", "stream", "user", "metadata" and numbers count, never those
+// of a message; of a key given twice the last counts. Text is what OpenAI charges by the character:
+// prompt, input, instructions, message content, and the "text" of content parts. An image's URL or
+// base64 is no text; the image is counted instead.
 #ifndef SLUICE_WIRE_REQUEST_BODY_H
 #define SLUICE_WIRE_REQUEST_BODY_H
 
@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include "wire/json.h"
 #include "wire/request.h"
+#include "wire/request_labels.h"
 
 // What one of the fields that hold text adds to the request. Kept apart by field, so that a field
 // that is given again replaces what it said before.
@@ -32,14 +33,18 @@ struct request_part {
 
 struct request_body {
 	struct json_scanner json;
-	struct request *request; // borrowed: where the facts go
+	struct request *request;                      // borrowed: where the facts go
+	struct request_labels *labels;                // borrowed: where metadata goes
+	char metadata_key[REQUEST_METADATA_KEY_SIZE]; // of the value that comes next; "": unwanted
+	uint64_t tools_begin;                         // offset of the last list of tools
 	struct request_tally tallies[REQUEST_TALLIES];
 	struct request_part item; // an element of input
 	struct request_part part; // an element of a content array
 };
 
-// Starts a body, whose facts go into *request from now on (it must outlive the body).
-void request_body_init(struct request_body *body, struct request *request);
+// Starts a body, whose facts go into *request and *labels from now on (they must outlive the body).
+void request_body_init(struct request_body *body, struct request *request,
+		       struct request_labels *labels);
 // After each call *request holds what the bytes so far say, a string that is half read included.
 void request_body_feed(struct request_body *body, const void *data, size_t len);
 // The body is over: sets request->body_json_whole.

@@ -1,6 +1,7 @@
 // Bodies of responses, see response_body.h.
 #include "wire/response_body.h"
 
+#include <string.h>
 #include "wire/text.h"
 
 enum key {
@@ -13,6 +14,10 @@ enum key {
 	KEY_OUTPUT_TOKENS,
 	KEY_CODE,
 	KEY_TYPE,
+	KEY_MESSAGE,
+	KEY_PROMPT_TOKENS_DETAILS,
+	KEY_INPUT_TOKENS_DETAILS,
+	KEY_CACHED_TOKENS,
 };
 
 static const char *const keys[] = {
@@ -25,48 +30,130 @@ static const char *const keys[] = {
 	[KEY_OUTPUT_TOKENS - 1] = "output_tokens",
 	[KEY_CODE - 1] = "code",
 	[KEY_TYPE - 1] = "type",
+	[KEY_MESSAGE - 1] = "message",
+	[KEY_PROMPT_TOKENS_DETAILS - 1] = "prompt_tokens_details",
+	[KEY_INPUT_TOKENS_DETAILS - 1] = "input_tokens_details",
+	[KEY_CACHED_TOKENS - 1] = "cached_tokens",
 	NULL,
 };
 
-static void read_usage(struct response *r, unsigned char key, const char *number)
+// Where the scanner stands, below the object that says usage and error.
+struct place {
+	const unsigned char *path;
+	unsigned int depth;
+};
+
+static struct place place_of(const struct response_body *body)
+{
+	const struct json_scanner *json = &body->json;
+
+	if (body->response->is_event_stream && json->depth && json->path[0] == KEY_RESPONSE)
+		return (struct place){json->path + 1, json->depth - 1u};
+	return (struct place){json->path, json->depth};
+}
+
+static void read_usage(struct response *r, struct place at, const char *number)
 {
 	uint64_t *field = NULL;
+	unsigned char key = at.path[1];
 
-	if (key == KEY_PROMPT_TOKENS || key == KEY_INPUT_TOKENS)
+	if (at.depth == 3 && at.path[2] == KEY_CACHED_TOKENS &&
+	    (key == KEY_PROMPT_TOKENS_DETAILS || key == KEY_INPUT_TOKENS_DETAILS))
+		field = &r->cached_tokens_in;
+	else if (at.depth == 2 && (key == KEY_PROMPT_TOKENS || key == KEY_INPUT_TOKENS))
 		field = &r->tokens_in;
-	else if (key == KEY_COMPLETION_TOKENS || key == KEY_OUTPUT_TOKENS)
+	else if (at.depth == 2 && (key == KEY_COMPLETION_TOKENS || key == KEY_OUTPUT_TOKENS))
 		field = &r->tokens_out;
 	if (field)
 		text_parse_u64(number, field);
 }
 
-// Some providers give the code as a number.
-static void read_error(struct response *r, unsigned char key, const struct json_scanner *json)
+static bool is_exhausted(const char *name)
 {
+	static const char *const names[] = {"insufficient_quota", "credit_balance_exhausted",
+					    "billing_hard_limit_reached"};
+	static const char suffix[] = "_spend_limit_exceeded";
+	size_t length = strlen(name);
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!strcmp(name, names[i]))
+			return true;
+	return length >= sizeof(suffix) - 1 &&
+	       !strcmp(name + length - (sizeof(suffix) - 1), suffix);
+}
+
+static void read_type(struct response *r, const struct json_scanner *json)
+{
+	text_copy(r->error_type, sizeof(r->error_type), json->text, json->text_bytes);
+	if (r->refused_by != LIMIT_UNKNOWN) // the message knows better
+		return;
+	if (!strcmp(r->error_type, "tokens"))
+		r->refused_by = LIMIT_TOKENS;
+	else if (!strcmp(r->error_type, "requests"))
+		r->refused_by = LIMIT_REQUESTS;
+	else if (!strcmp(r->error_type, "input-images"))
+		r->refused_by = LIMIT_IMAGES;
+}
+
+static void read_message(struct response_body *body)
+{
+	struct response *r = body->response;
+	struct refusal *refusal = &body->refusal;
+
+	refusal_end(refusal);
+	r->retry_message_ms = refusal->retry_ms;
+	if (refusal->limit != LIMIT_UNKNOWN) {
+		r->refused_by = refusal->limit;
+		r->refused_by_day = refusal->by_day;
+	}
+	refusal_begin(refusal);
+}
+
+// Some providers give the code as a number.
+static void read_error(struct response_body *body, unsigned char key, enum json_event event)
+{
+	struct response *r = body->response;
+	const struct json_scanner *json = &body->json;
+
 	if (key == KEY_CODE)
 		text_copy(r->error_code, sizeof(r->error_code), json->text, json->text_bytes);
 	else if (key == KEY_TYPE)
-		text_copy(r->error_type, sizeof(r->error_type), json->text, json->text_bytes);
+		read_type(r, json);
+	else if (key == KEY_MESSAGE && event == JSON_STRING)
+		read_message(body);
+	if (key == KEY_CODE || key == KEY_TYPE)
+		r->quota_is_exhausted |= is_exhausted(json->text);
 }
 
 static void on_json(void *owner, const struct json_scanner *json, enum json_event event)
 {
 	struct response_body *body = owner;
-	const unsigned char *path = json->path;
-	unsigned int depth = json->depth;
+	struct place at = place_of(body);
 
-	if (body->response->is_event_stream && depth == 0 && event == JSON_OBJECT_BEGIN)
+	if (body->response->is_event_stream && json->depth == 0 && event == JSON_OBJECT_BEGIN)
 		body->response->stream_events++;
-	if (body->response->is_event_stream && depth == 3 && path[0] == KEY_RESPONSE) {
-		path++;
-		depth--;
-	}
-	if (depth != 2 || (event != JSON_STRING && event != JSON_NUMBER))
+	if (at.depth < 2 || (event != JSON_STRING && event != JSON_NUMBER))
 		return;
-	if (path[0] == KEY_USAGE && event == JSON_NUMBER)
-		read_usage(body->response, path[1], json->text);
-	else if (path[0] == KEY_ERROR)
-		read_error(body->response, path[1], json);
+	if (at.path[0] == KEY_USAGE && event == JSON_NUMBER)
+		read_usage(body->response, at, json->text);
+	else if (at.path[0] == KEY_ERROR && at.depth == 2)
+		read_error(body, at.path[1], event);
+}
+
+static void on_piece(void *owner, const struct json_scanner *json, const char *bytes, size_t len)
+{
+	struct response_body *body = owner;
+	struct place at = place_of(body);
+
+	(void)json;
+	if (at.depth == 2 && at.path[0] == KEY_ERROR && at.path[1] == KEY_MESSAGE)
+		refusal_feed(&body->refusal, bytes, len);
+}
+
+static void begin_document(struct response_body *body)
+{
+	json_scanner_reset(&body->json);
+	refusal_begin(&body->refusal);
 }
 
 // Data lines of one event are joined by newlines, which are white space to JSON. Servers that leave
@@ -77,7 +164,7 @@ static void on_data_begin(void *owner)
 
 	if (!json_scanner_feed(&body->json, "\n", 1) && body->json.depth)
 		return;
-	json_scanner_reset(&body->json);
+	begin_document(body);
 }
 
 static void on_data(void *owner, const char *bytes, size_t len)
@@ -91,7 +178,7 @@ static void on_event_end(void *owner)
 {
 	struct response_body *body = owner;
 
-	json_scanner_reset(&body->json);
+	begin_document(body);
 }
 
 static const struct sse_callbacks sse_callbacks = {on_data_begin, on_data, on_event_end};
@@ -100,6 +187,8 @@ void response_body_init(struct response_body *body, struct response *response)
 {
 	*body = (struct response_body){.response = response};
 	json_scanner_init(&body->json, keys, on_json, body);
+	body->json.piece = on_piece;
+	refusal_begin(&body->refusal);
 	sse_reader_init(&body->sse, &sse_callbacks, body);
 }
 
@@ -113,7 +202,7 @@ void response_body_feed(struct response_body *body, const void *data, size_t len
 
 void response_body_lost(struct response_body *body)
 {
-	json_scanner_reset(&body->json);
+	begin_document(body);
 	if (body->response->is_event_stream)
 		sse_reader_lost(&body->sse);
 	else

@@ -1,19 +1,22 @@
 // Reads the body of a response that is not encoded: a JSON document, or an event stream of them.
 //
-// usage.{prompt,completion,input,output}_tokens and error.{code,type} are taken from the outermost
-// object; in a stream also from within its "response" (that is how /v1/responses ends). In a stream
-// the last one wins: some providers send usage with every event, each time the sum so far.
+// usage (tokens, and which of them were cached) and error.{code,type,message} are taken from the
+// outermost object; in a stream also from within its "response" (that is how /v1/responses ends).
+// In a stream the last one wins: some providers send usage with every event, each time the sum so
+// far.
 #ifndef SLUICE_WIRE_RESPONSE_BODY_H
 #define SLUICE_WIRE_RESPONSE_BODY_H
 
 #include <stddef.h>
 #include "wire/json.h"
+#include "wire/refusal.h"
 #include "wire/response.h"
 #include "wire/sse.h"
 
 struct response_body {
 	struct json_scanner json;
 	struct sse_reader sse;
+	struct refusal refusal;
 	struct response
 		*response; // borrowed: where the facts go; is_event_stream says what to read
 };
