@@ -261,8 +261,9 @@ static void run_holders(struct governor *g, struct decisions *d)
 // The front of a limiter lacks another one until ready_ns: it goes there. If this one is ready, it
 // may be worth holding both.
 static void move(struct governor *g, struct lane *lane, size_t home, uint64_t ready_ns,
-		 uint64_t now_ns)
+		 struct decisions *d)
 {
+	uint64_t now_ns = d->now_ns;
 	const struct bucket *left = &lane->needs[lane->home].limiter->bucket;
 	double amount = lane_first(lane)->draws[lane->home].amount;
 	uint64_t refill_ns = bucket_refill_ns(left, amount, now_ns);
@@ -270,8 +271,10 @@ static void move(struct governor *g, struct lane *lane, size_t home, uint64_t re
 
 	contest_leave(g, lane);
 	contest_enter(g, lane, home);
-	if (is_ready && ready_ns - now_ns <= refill_ns && lane_leads_everywhere(lane, now_ns))
-		contest_hold(g, lane, refill_ns);
+	if (!is_ready || ready_ns - now_ns > refill_ns || !lane_leads_everywhere(lane, now_ns))
+		return;
+	contest_hold(g, lane, refill_ns);
+	run_holders(g, d); // if all that kept it was a claim, and there it comes first now
 }
 
 // Whether all has been done: false if there is no more room for decisions, or time for moves.
@@ -292,7 +295,7 @@ static bool run_limiter(struct governor *g, struct limiter *l, struct decisions 
 			break;
 		if (d->n_moves++ == MOST_MOVES_A_RUN)
 			return false;
-		move(g, lane, home, ready_ns, d->now_ns);
+		move(g, lane, home, ready_ns, d);
 	}
 	return true;
 }
@@ -377,10 +380,10 @@ size_t governor_run(struct governor *g, uint64_t now_ns, struct decision *out, s
 		return 0;
 	run_decided(g, &d);
 	run_ageing(g, now_ns);
-	run_holders(g, &d);
-	do
+	do {
+		run_holders(g, &d);
 		run_contested(g, &d);
-	while (run_overdue(g, &d));
+	} while (run_overdue(g, &d));
 	return d.n;
 }
 
