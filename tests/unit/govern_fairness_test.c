@@ -1,4 +1,4 @@
-// How much each team, workload and user gets when there is not enough for all, and who goes first.
+// How much each team, workload and user gets when there is not enough for all.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -268,121 +268,6 @@ static void a_priority_makes_tokens_cheaper_for_its_team(void **state)
 	world_free(w);
 }
 
-// One bucket of 60 a minute, empty; teams of the weights 4, 2 and 1.
-static struct world *drained(void)
-{
-	struct world *w = three_teams();
-
-	world_limit(w, "l", RESOURCE_TOKENS, 60, NULL);
-	return w;
-}
-
-static void drain(struct world *w)
-{
-	world_begin(w, 0);
-	assert_int_equal(submit(w, ASK(w, 1000, 60), 0), VERDICT_ADMITTED);
-}
-
-static void assert_order(struct world *w, const uint64_t *ids, size_t n)
-{
-	uint64_t now = 0;
-
-	for (size_t i = 0; i < n; i++)
-		assert_int_equal(next_decision(w, &now).id, ids[i]);
-}
-
-static void a_later_more_urgent_request_overtakes_all_that_wait(void **state)
-{
-	struct world *w = drained();
-
-	(void)state;
-	drain(w);
-	for (uint64_t id = 1; id <= 12; id++)
-		submit(w, of_team(ASK(w, id, 10), &w->teams[id % 3]), 0);
-	submit(w, of_team(ASK(w, 13, 10, {LABEL_PRIORITY, "100"}), &w->teams[2]), 0);
-	assert_int_equal(next_decision(w, &(uint64_t){0}).id, 13);
-	world_free(w);
-}
-
-static void urgency_of_a_team_counts_like_that_of_a_request(void **state)
-{
-	struct world *w = drained();
-
-	(void)state;
-	w->teams[0].priority = 100;
-	drain(w);
-	for (uint64_t id = 1; id <= 3; id++)
-		submit(w, of_team(ASK(w, id, 10), &w->teams[2]), 0);
-	submit(w, of_team(ASK(w, 4, 10), &w->teams[1]), 0);
-	submit(w, of_team(ASK(w, 5, 10), &w->teams[0]), 0);
-	assert_order(w, (uint64_t[]){5, 4, 1, 2, 3}, 5);
-	world_free(w);
-}
-
-static void a_lower_tier_goes_before_any_priority(void **state)
-{
-	struct world *w = drained();
-
-	(void)state;
-	w->teams[0].tier = 1;
-	drain(w);
-	submit(w, of_team(ASK(w, 1, 10, {LABEL_PRIORITY, "1000"}), &w->teams[0]), 0);
-	submit(w, of_team(ASK(w, 2, 10), &w->teams[1]), 0);
-	submit(w, of_team(ASK(w, 3, 10), &w->teams[2]), 0);
-	assert_order(w, (uint64_t[]){2, 3, 1}, 3);
-	world_free(w);
-}
-
-static void equals_leave_in_order_of_arrival(void **state)
-{
-	struct world *w = drained();
-
-	(void)state;
-	for (size_t i = 0; i < 3; i++)
-		w->teams[i].weight = 1;
-	drain(w);
-	submit(w, of_team(ASK(w, 1, 10), &w->teams[2]), 0);
-	submit(w, of_team(ASK(w, 2, 10), &w->teams[0]), 0);
-	submit(w, of_team(ASK(w, 3, 10), &w->teams[1]), 0);
-	assert_order(w, (uint64_t[]){1, 2, 3}, 3);
-	world_free(w);
-}
-
-// Cancelling does not cost a team its turn.
-static void a_withdrawn_request_gives_its_turn_back(void **state)
-{
-	struct world *w = drained();
-
-	(void)state;
-	w->teams[0].weight = w->teams[1].weight = 1;
-	drain(w);
-	submit(w, of_team(ASK(w, 1, 50), &w->teams[0]), 0); // large, and gone soon
-	submit(w, of_team(ASK(w, 2, 40), &w->teams[0]), 0);
-	submit(w, of_team(ASK(w, 3, 10), &w->teams[0]), 0);
-	submit(w, of_team(ASK(w, 4, 15), &w->teams[1]), 0);
-	governor_withdraw(w->g, 1, false, 0);
-	governor_withdraw(w->g, 2, false, 0);
-	assert_order(w, (uint64_t[]){3, 4}, 2);
-	world_free(w);
-}
-
-// What a team took while nobody else wanted it is not held against it.
-static void idle_capacity_is_free(void **state)
-{
-	struct world *w = drained();
-
-	(void)state;
-	w->teams[0].weight = 1;
-	world_begin(w, 0);
-	for (uint64_t id = 10; id < 16; id++)
-		assert_int_equal(submit(w, of_team(ASK(w, id, 10), &w->teams[0]), 0),
-				 VERDICT_ADMITTED);
-	submit(w, of_team(ASK(w, 1, 10), &w->teams[0]), 0);
-	submit(w, of_team(ASK(w, 2, 10), &w->teams[2]), 0);
-	assert_order(w, (uint64_t[]){1, 2}, 2);
-	world_free(w);
-}
-
 // A team that was away does not get later what it did not want then.
 static void idle_time_is_not_saved_up(void **state)
 {
@@ -541,125 +426,6 @@ static void a_team_of_large_requests_and_one_of_small_ones_share_two_limits(void
 	world_free(w);
 }
 
-// CodeRabbit's mix (https://fluxninja.com/blog/coderabbit-openai-rate-limits): reviews for paying,
-// trial and open source users and chats, under 40,000 tokens and 200 requests a minute, with spikes
-// of twice that.
-struct stream {
-	char *kind, *priority;
-	double mean_tokens, share; // of all tokens asked for
-	size_t n;
-	double waits_s[ADMISSIONS];
-};
-
-static struct stream streams[] = {
-	{.kind = "chat", .priority = "1000", .mean_tokens = 300, .share = 0.1},
-	{.kind = "paid", .priority = "200", .mean_tokens = 1200, .share = 0.3},
-	{.kind = "trial", .priority = "100", .mean_tokens = 1200, .share = 0.3},
-	{.kind = "oss", .priority = "50", .mean_tokens = 1200, .share = 0.3},
-};
-enum { STREAMS = 4, SPIKE_S = 600, PAUSE_S = 1200, SPIKES = 3 };
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static double quantile(struct stream *s, double q)
-{
-	qsort(s->waits_s, s->n, sizeof(*s->waits_s), by_value);
-	return s->waits_s[(size_t)(q * (double)(s->n - 1))];
-}
-
-static void note_wait(size_t stream, uint64_t waited_ns)
-{
-	struct stream *s = &streams[stream];
-
-	assert_true(s->n < ADMISSIONS);
-	s->waits_s[s->n++] = (double)waited_ns / S;
-}
-
-static void leave_until(struct world *w, uint64_t *now_ns, uint64_t until_ns)
-{
-	struct decision d;
-
-	while (governor_next_ns(w->g, *now_ns) <= until_ns) {
-		*now_ns = governor_next_ns(w->g, *now_ns);
-		while (governor_run(w->g, *now_ns, &d, 1)) {
-			assert_int_equal(d.verdict, VERDICT_ADMITTED);
-			note_wait(d.id % STREAMS, d.waited_ns);
-			governor_settle(w->g, d.id, NULL, *now_ns);
-		}
-	}
-	*now_ns = until_ns;
-}
-
-// Arrivals at twice the limit in spikes of ten minutes, then pauses in which the queue empties.
-static void send_spikes(struct world *w, uint64_t *now_ns)
-{
-	double tokens_per_s = 2 * 40000 / 60.0, sent[STREAMS] = {0};
-	uint64_t id = STREAMS;
-
-	for (uint64_t tick = 0; tick < SPIKES * (SPIKE_S + PAUSE_S) * 10; tick++) {
-		leave_until(w, now_ns, tick * (S / 10));
-		if (tick / 10 % (SPIKE_S + PAUSE_S) >= SPIKE_S)
-			continue;
-		for (size_t i = 0; i < STREAMS; i++) {
-			struct stream *s = &streams[i];
-
-			sent[i] += tokens_per_s / 10 * s->share;
-			for (; sent[i] >= 0; id += STREAMS) {
-				double tokens = s->mean_tokens *
-						(0.5 + (double)race_below(&race, 1000) / 1000);
-
-				sent[i] -= tokens;
-				if (submit(w, ASK(w, id + i, tokens, {LABEL_PRIORITY, s->priority}),
-					   *now_ns) == VERDICT_QUEUED)
-					continue;
-				note_wait(i, 0);
-				governor_settle(w->g, id + i, NULL, *now_ns);
-			}
-		}
-	}
-}
-
-static void note_saturated(void *ctx, const struct limit_view *view)
-{
-	double *rate = ctx;
-
-	if (view->limit->resource == RESOURCE_TOKENS)
-		*rate = view->saturated_accepted / ((double)view->saturated_ns / S);
-}
-
-static void coderabbits_mix_is_served_by_urgency(void **state)
-{
-	struct world *w = world_new();
-	double median = 0, rate = 0;
-	uint64_t now_ns = 0;
-
-	(void)state;
-	race_new(w);
-	world_limit(w, "tokens", RESOURCE_TOKENS, 40000, NULL);
-	world_limit(w, "requests", RESOURCE_REQUESTS, 200, NULL);
-	world_begin(w, 0);
-	send_spikes(w, &now_ns);
-	assert_int_equal(governor_waiting(w->g), 0);
-	governor_each_limit(w->g, now_ns, note_saturated, &rate);
-	print_message("%.2f tokens/s while saturated\n", rate);
-	assert_close(rate, 40000 / 60.0, 0.005 * 40000 / 60.0);
-	for (size_t i = 0; i < STREAMS; i++) {
-		struct stream *s = &streams[i];
-
-		print_message("%s: %zu requests, median wait %.3f s, p95 %.3f s, longest %.3f s\n",
-			      s->kind, s->n, quantile(s, 0.5), quantile(s, 0.95), quantile(s, 1));
-		assert_true(quantile(s, 0.5) >= median);
-		median = quantile(s, 0.5);
-	}
-	assert_true(quantile(&streams[0], 0.95) < 2);
-	world_free(w);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -672,19 +438,12 @@ int main(void)
 		cmocka_unit_test(users_share_equally),
 		cmocka_unit_test(a_team_does_not_get_more_by_splitting_up),
 		cmocka_unit_test(a_priority_makes_tokens_cheaper_for_its_team),
-		cmocka_unit_test(a_later_more_urgent_request_overtakes_all_that_wait),
-		cmocka_unit_test(urgency_of_a_team_counts_like_that_of_a_request),
-		cmocka_unit_test(a_lower_tier_goes_before_any_priority),
-		cmocka_unit_test(equals_leave_in_order_of_arrival),
-		cmocka_unit_test(a_withdrawn_request_gives_its_turn_back),
-		cmocka_unit_test(idle_capacity_is_free),
 		cmocka_unit_test(idle_time_is_not_saved_up),
 		cmocka_unit_test(a_guarantee_holds_against_weights_and_priorities),
 		cmocka_unit_test(a_guarantee_below_the_share_takes_nothing_from_others),
 		cmocka_unit_test(a_guarantee_that_nobody_uses_is_lent),
 		cmocka_unit_test(shares_hold_while_the_bottleneck_flips),
 		cmocka_unit_test(a_team_of_large_requests_and_one_of_small_ones_share_two_limits),
-		cmocka_unit_test(coderabbits_mix_is_served_by_urgency),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

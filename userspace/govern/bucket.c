@@ -328,6 +328,11 @@ void bucket_set_wall_offset(struct bucket *b, uint64_t now_ns, int64_t wall_offs
 	if (!b->terms.calendar)
 		return;
 	anchor(b, now_ns);
+	int64_t ends_ns = (int64_t)b->next_ns + b->wall_offset_ns; // Unix time
 	b->wall_offset_ns = wall_offset_ns;
+	if ((int64_t)now_ns + wall_offset_ns >= ends_ns) {
+		b->next_ns = now_ns;
+		begin_window(b, now_ns);
+	}
 	find_next_window(b, now_ns);
 }

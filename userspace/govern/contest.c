@@ -130,6 +130,16 @@ static enum level level_above(enum level level, const struct class *class)
 	return level == LEVEL_PRIORITY && !class->fairness ? LEVEL_WORKLOAD : level - 1;
 }
 
+void contest_find_guaranteed(struct limiter *l)
+{
+	for (size_t i = 0; i < l->n_guarantees; i++) {
+		struct class class = {.team = l->guarantees[i].team};
+
+		l->guarantees[i].share =
+			share_find(l, LEVEL_TEAM, &class, hash_of(LEVEL_TEAM, &class));
+	}
+}
+
 static struct share *share_at(struct limiter *l, enum level level, const struct class *class)
 {
 	uint64_t hash = hash_of(level, class);

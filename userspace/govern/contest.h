@@ -78,6 +78,9 @@ void contest_note_tags(const struct limiter *l, const struct class *class,
 void contest_restore_tags(struct limiter *l, const struct class *class,
 			  const struct contest_tags *tags);
 
+// Guarantees have been added while lanes wait: finds their teams' shares.
+void contest_find_guaranteed(struct limiter *l);
+
 // Accounts for a draw by a request of that leaf.
 void contest_charge(struct share *leaf, double amount);
 

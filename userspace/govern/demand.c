@@ -122,16 +122,19 @@ struct key {
 	size_t used, n_parts;
 };
 
+// A comma within a part is escaped, so that no value can be read as two and share another's bucket.
 static void add_part(struct key *key, const char *part)
 {
-	size_t n = strlen(part);
-
-	if (key->used + n + 2 > KEY_BYTES)
+	if (key->used + 2 * strlen(part) + 2 > KEY_BYTES)
 		return;
 	if (key->n_parts++)
 		key->text[key->used++] = ',';
-	memcpy(key->text + key->used, part, n + 1);
-	key->used += n;
+	for (; *part; part++) {
+		if (*part == ',' || *part == '\\')
+			key->text[key->used++] = '\\';
+		key->text[key->used++] = *part;
+	}
+	key->text[key->used] = '\0';
 }
 
 // False: the request lacks a label of it, and passes.

@@ -37,6 +37,19 @@ static struct bucket_terms terms_of_limit(const struct governor *g, const struct
 	};
 }
 
+// Of what a team's share of an `auto` limit is a share: what the provider has told by now.
+static struct bucket_terms learnt_terms(const struct governor *g, const struct limiter_id *id,
+					const struct bucket_terms *unknown)
+{
+	struct limiter_id whole = *id;
+	const struct limiter *l;
+
+	whole.kind = LIMITER_LIMIT;
+	whole.team = NULL;
+	l = limiter_find(g, &whole);
+	return l && l->is_learnt ? l->bucket.terms : *unknown;
+}
+
 struct bucket_terms limiter_terms(const struct governor *g, const struct limiter_id *id)
 {
 	struct bucket_terms terms = {.capacity = -1, .interval_ns = MINUTE_NS};
@@ -44,6 +57,8 @@ struct bucket_terms limiter_terms(const struct governor *g, const struct limiter
 
 	if (id->kind != LIMITER_TEAM && id->limit)
 		terms = terms_of_limit(g, id->limit, id->capacity);
+	if (id->kind == LIMITER_SHARE && id->limit && id->limit->is_auto)
+		terms = learnt_terms(g, id, &terms);
 	if (id->kind == LIMITER_TEAM && rate->kind == RATE_PER_MINUTE) {
 		terms.capacity = terms.fill_amount = rate->value;
 		terms.headroom_ns = g->policy->headroom_ns;
@@ -112,6 +127,22 @@ static int add_guarantees(struct governor *g, struct limiter *l, uint64_t now_ns
 			    g->wall_offset_ns);
 	}
 	return 0;
+}
+
+void limiter_learn(struct governor *g, struct limiter *l, double capacity, uint64_t interval_ns,
+		   uint64_t now_ns)
+{
+	bucket_retune(&l->bucket, capacity, interval_ns, now_ns);
+	l->is_learnt = l->is_changed = true;
+	for (size_t i = 0; i < l->n_guarantees; i++) {
+		struct guarantee *guarantee = &l->guarantees[i];
+
+		bucket_retune(&guarantee->bucket, capacity * guarantee->team->guarantee / 100,
+			      interval_ns, now_ns);
+	}
+	if (!l->guarantees && add_guarantees(g, l, now_ns))
+		return; // without memory there are none
+	contest_find_guaranteed(l);
 }
 
 static struct limiter *limiter_new(struct governor *g, const struct limiter_id *id, uint64_t hash,

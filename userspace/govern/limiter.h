@@ -47,6 +47,10 @@ void limiter_draw(struct limiter *l, const struct team *team, double amount, uin
 void limiter_await(struct limiter *l, double amount);
 void limiter_unawait(struct limiter *l, double amount);
 
+// The provider has told what an `auto` limit gives, and in which time.
+void limiter_learn(struct governor *g, struct limiter *l, double capacity, uint64_t interval_ns,
+		   uint64_t now_ns);
+
 // Adds what has passed while requests waited for this limiter (and not for another one that they
 // also need), up to now, to the limit's figures, and notes whether any do from now on.
 void limiter_count_saturated(struct governor *g, struct limiter *l, uint64_t now_ns);

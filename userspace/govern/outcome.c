@@ -122,7 +122,8 @@ static bool is_meant(const struct limiter *l, double window_s)
 }
 
 // An `auto` limit takes over what the provider says of its limit.
-static void learn_limit(struct limiter *l, const struct told *told, uint64_t now_ns)
+static void learn_limit(struct governor *g, struct limiter *l, const struct told *told,
+			uint64_t now_ns)
 {
 	double window_s = told_window_s(told);
 
@@ -134,8 +135,7 @@ static void learn_limit(struct limiter *l, const struct told *told, uint64_t now
 	if (l->is_learnt && l->bucket.terms.capacity == told->limit &&
 	    l->bucket.terms.interval_ns == interval_ns)
 		return;
-	bucket_retune(&l->bucket, told->limit, interval_ns, now_ns);
-	l->is_learnt = l->is_changed = true;
+	limiter_learn(g, l, told->limit, interval_ns, now_ns);
 }
 
 static void correct(struct governor *g, const struct ticket *t, const struct draw *draw,
@@ -172,7 +172,7 @@ static void learn(struct governor *g, struct ticket *t, const struct draw *draw,
 	const struct told *told = told_of(o, l->resource);
 
 	if (l->limit->is_auto)
-		learn_limit(l, told, now_ns);
+		learn_limit(g, l, told, now_ns);
 	if (told->remaining >= 0 && !isinf(l->bucket.terms.capacity) &&
 	    is_meant(l, told_window_s(told)))
 		correct(g, t, draw, told, now_ns);

@@ -64,11 +64,9 @@ static int carry_limiter(struct governor *next, struct limiter *old, uint64_t no
 	l = old->successor = limiter_get(next, &id, now_ns);
 	if (!l)
 		return -ENOMEM;
-	if (old->is_learnt && id.limit->is_auto) {
-		bucket_retune(&l->bucket, old->bucket.terms.capacity, old->bucket.terms.interval_ns,
+	if (old->is_learnt && id.limit->is_auto)
+		limiter_learn(next, l, old->bucket.terms.capacity, old->bucket.terms.interval_ns,
 			      now_ns);
-		l->is_learnt = true;
-	}
 	bucket_inherit(&l->bucket, &old->bucket, now_ns);
 	l->drawn_in_all = old->drawn_in_all;
 	l->drawn = old->drawn;
@@ -177,14 +175,30 @@ static int carry_all_waiting(struct governor *next, const struct governor *g, as
 	return r;
 }
 
-static int carry_tables(struct governor *next, const struct governor *g, uint64_t now_ns)
+// `shares`: those of a part of another limiter, which must be there before.
+static int carry_limiters(struct governor *next, const struct governor *g, bool shares,
+			  uint64_t now_ns)
 {
-	const struct hash_node *node;
+	struct hash_node *node;
 	int r = 0;
 
 	for (node = hashtab_first(&g->limiters); node && !r;
-	     node = hashtab_next(&g->limiters, node))
-		r = carry_limiter(next, container_of(node, struct limiter, node), now_ns);
+	     node = hashtab_next(&g->limiters, node)) {
+		struct limiter *l = container_of(node, struct limiter, node);
+
+		if ((l->kind == LIMITER_SHARE) == shares)
+			r = carry_limiter(next, l, now_ns);
+	}
+	return r;
+}
+
+static int carry_tables(struct governor *next, const struct governor *g, uint64_t now_ns)
+{
+	const struct hash_node *node;
+	int r = carry_limiters(next, g, false, now_ns);
+
+	if (!r)
+		r = carry_limiters(next, g, true, now_ns);
 	for (node = hashtab_first(&g->tickets); node && !r;
 	     node = hashtab_next(&g->tickets, node)) {
 		const struct ticket *t = container_of(node, struct ticket, node);

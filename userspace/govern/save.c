@@ -141,11 +141,9 @@ int governor_restore(struct governor *g, const struct bucket_state *state, uint6
 	l = limiter_get(g, &id, now_ns);
 	if (!l)
 		return -ENOMEM;
-	if (state->learnt_capacity > 0 && id.limit && id.limit->is_auto) {
-		bucket_retune(&l->bucket, state->learnt_capacity,
+	if (state->learnt_capacity > 0 && id.limit && id.limit->is_auto)
+		limiter_learn(g, l, state->learnt_capacity,
 			      (uint64_t)(state->learnt_interval_s * NS_PER_S), now_ns);
-		l->is_learnt = true;
-	}
 	put_back(g, &l->bucket, state, now_ns);
 	return 0;
 }
