@@ -258,6 +258,20 @@ static void run_holders(struct governor *g, struct decisions *d)
 	}
 }
 
+// The front of a limiter lacks that one, and another one until ready_ns: it may as well stay,
+// unless the other keeps it for so long that this one could fill again in the meantime. Moving
+// whenever one is a little later than the other would be to and fro with each request that goes,
+// for all that wait.
+static bool may_stay(const struct lane *lane, uint64_t ready_ns, uint64_t now_ns)
+{
+	const struct bucket *home = &lane->needs[lane->home].limiter->bucket;
+	double amount = lane_first(lane)->draws[lane->home].amount;
+	uint64_t own_ns = bucket_ready_ns(home, amount, now_ns);
+
+	return own_ns > now_ns && own_ns != BUCKET_NEVER && ready_ns != BUCKET_NEVER &&
+	       (ready_ns <= own_ns || ready_ns - own_ns <= bucket_refill_ns(home, amount, now_ns));
+}
+
 // The front of a limiter lacks another one until ready_ns: it goes there. If this one is ready, it
 // may be worth holding both.
 static void move(struct governor *g, struct lane *lane, size_t home, uint64_t ready_ns,
@@ -291,7 +305,7 @@ static bool run_limiter(struct governor *g, struct limiter *l, struct decisions 
 			let_go(g, lane_first(lane), d);
 			continue;
 		}
-		if (home == lane->home)
+		if (home == lane->home || may_stay(lane, ready_ns, d->now_ns))
 			break;
 		if (d->n_moves++ == MOST_MOVES_A_RUN)
 			return false;
