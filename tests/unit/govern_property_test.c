@@ -264,7 +264,8 @@ static void withdraw(struct world *w, uint64_t id)
 		w->requests[id].state = GONE;
 }
 
-// A provider that has less than we thought, but never more.
+// A provider that has less than we thought, but never more (limits of no policy here: only of the
+// limit's own is more believed).
 static struct told random_told(double limit)
 {
 	struct told told = {-1, -1, -1};
@@ -303,8 +304,8 @@ static void note_shut(struct world *w, uint64_t id, const struct outcome *o)
 static void learn(struct world *w, uint64_t id)
 {
 	struct outcome o = {
-		.requests = random_told(17),
-		.tokens = random_told(1999),
+		.requests = random_told(17.123),
+		.tokens = random_told(1999.123),
 		.images = {-1, -1, -1},
 		.shut_ns = one_in(4) ? below(30 * S) : 0,
 		.is_429_on = {[RESOURCE_REQUESTS] = one_in(4), [RESOURCE_TOKENS] = one_in(4)},
@@ -540,7 +541,7 @@ static void check_nothing_is_left(struct world *w)
 // In time, all is as new; what never fills stays as it is.
 static void check_all_refills(struct world *w)
 {
-	uint64_t later = w->now + 10000 * DAY;
+	uint64_t later = w->now + 100000 * DAY;
 
 	for (struct hash_node *n = hashtab_first(&w->g->limiters); n;
 	     n = hashtab_next(&w->g->limiters, n)) {

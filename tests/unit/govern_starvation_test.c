@@ -284,6 +284,9 @@ static void small_requests_that_come_by_another_limit(void **state)
 	world_team(w, "large", 1);
 	world_begin(w, 0);
 	a.model = "small";
+	struct ask all = ASK(w, 2, 0, {LABEL_MODEL, "small"});
+	all.amounts[RESOURCE_REQUESTS] = 590;
+	assert_int_equal(submit(w, all, 0), VERDICT_ADMITTED);
 	a.victim = of_team(ASK(w, VICTIM, TPM / 2, {LABEL_MODEL, "large"}), &w->teams[1]);
 	run(&a);
 	assert_within("by another limit", &a, 2 * TPM / 2 + 100);

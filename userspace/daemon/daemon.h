@@ -45,7 +45,6 @@ enum {
 	CONSUME_MS = 20,     // of events in one turn of the loop
 	PROBE_AGAIN_S = 5,   // at most so often, if a probed process writes unseen
 	STASH_BYTES = 65536, // plaintext kept for one session whose flow is not known yet
-	ORGANIZATIONS_KEPT = 64,
 };
 
 enum exchange_state {
@@ -133,11 +132,6 @@ struct process {
 	LIST_ENTRY(process) in_bucket;
 };
 
-// Which organization a key (the 16 hex digits of its hash) belongs to.
-struct organization {
-	char api_key[17], name[64];
-};
-
 // Room for labels that are made of numbers.
 struct label_texts {
 	char numbers[4][32], comm[SLUICE_COMM_BYTES + 1];
@@ -156,8 +150,6 @@ struct daemon {
 	const char **labels;       // of the request that is looked at, by the policy's numbers
 	const char **kept_headers; // that the policy wants to know, NULL-terminated
 	struct label_texts label_texts;
-	struct organization organizations[ORGANIZATIONS_KEPT];
-	size_t next_organization;
 	int64_t wall_offset_ns;
 	const char *config_path;
 	uint64_t started_ns;
@@ -228,7 +220,6 @@ void daemon_on_govern_timer(evutil_socket_t fd, short what, void *daemon);
 int labels_prepare(struct daemon *d, const struct policy *policy); // -1: out of memory
 void labels_keep(struct daemon *d, struct exchange *exchange);
 void labels_release(struct exchange *exchange);
-void labels_learn_organization(struct daemon *d, const char *api_key, const char *name);
 // Fills d->policy->n_labels of them, valid until the next call.
 void exchange_labels(struct daemon *d, const struct exchange *exchange, const char **labels);
 // What the governor is asked; its labels are d->labels.

@@ -273,7 +273,6 @@ static void learn(struct daemon *d, struct exchange *exchange, const struct resp
 		.images = told_by(&r->images),
 	};
 
-	labels_learn_organization(d, exchange->request.api_key, r->organization);
 	if (r->status == 429)
 		learn_of_refusal(r, &outcome);
 	governor_learn(d->governor, exchange->id, &outcome, clock_now_ns());

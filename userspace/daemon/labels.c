@@ -101,32 +101,6 @@ static const char *dynamic_label(const struct exchange *exchange, const char *na
 	return kept_value(exchange, name);
 }
 
-// Which organization a key belongs to is known from responses to earlier requests with it, for
-// most clients do not say.
-static const char *organization_of(const struct daemon *d, const struct request *r)
-{
-	if (*r->organization)
-		return r->organization;
-	for (size_t i = 0; *r->api_key && i < ORGANIZATIONS_KEPT; i++)
-		if (!strcmp(d->organizations[i].api_key, r->api_key))
-			return d->organizations[i].name;
-	return NULL;
-}
-
-void labels_learn_organization(struct daemon *d, const char *api_key, const char *name)
-{
-	size_t i = 0;
-
-	if (!*api_key || !*name)
-		return;
-	while (i < ORGANIZATIONS_KEPT && strcmp(d->organizations[i].api_key, api_key))
-		i++;
-	if (i == ORGANIZATIONS_KEPT)
-		i = d->next_organization++ % ORGANIZATIONS_KEPT;
-	snprintf(d->organizations[i].api_key, sizeof(d->organizations[i].api_key), "%s", api_key);
-	snprintf(d->organizations[i].name, sizeof(d->organizations[i].name), "%s", name);
-}
-
 static const char *number_text(struct label_texts *texts, size_t slot, double value)
 {
 	snprintf(texts->numbers[slot], sizeof(texts->numbers[slot]), "%.0f", value);
@@ -145,7 +119,7 @@ void exchange_labels(struct daemon *d, const struct exchange *exchange, const ch
 	labels[LABEL_ENDPOINT] = text_or_null(r->path);
 	labels[LABEL_MODEL] = text_or_null(r->model);
 	labels[LABEL_API_KEY] = text_or_null(r->api_key);
-	labels[LABEL_ORGANIZATION] = organization_of(d, r);
+	labels[LABEL_ORGANIZATION] = text_or_null(r->organization);
 	labels[LABEL_PROJECT] = text_or_null(r->project);
 	labels[LABEL_STREAM] = r->stream ? "true" : "false";
 	if (r->max_tokens != REQUEST_ABSENT)

@@ -111,7 +111,8 @@ uint64_t bucket_ready_ns(const struct bucket *b, double amount, uint64_t now_ns)
 		return now_ns;
 	if (b->terms.capacity <= 0)
 		return BUCKET_NEVER;
-	uint64_t from_ns = now_ns > b->last_fill_ns ? now_ns : b->last_fill_ns;
+	// A refill that is postponed; windows are not.
+	uint64_t from_ns = now_ns > b->last_fill_ns || b->terms.calendar ? now_ns : b->last_fill_ns;
 	// Without the slack, so that rounding cannot make it too early.
 	double lacking =
 		is_unlimited(b) ? 0 : fmin(amount, b->terms.capacity) - bucket_level(b, from_ns);
@@ -122,16 +123,6 @@ uint64_t bucket_ready_ns(const struct bucket *b, double amount, uint64_t now_ns)
 	else if (lacking > 0)
 		ready_ns = filled_by_ns(b, lacking, from_ns);
 	return ready_ns > b->shut_until_ns ? ready_ns : b->shut_until_ns;
-}
-
-uint64_t bucket_refill_ns(const struct bucket *b, double amount, uint64_t now_ns)
-{
-	double intervals = fmin(amount, b->terms.capacity) / b->terms.fill_amount;
-	double refill_ns = intervals * (double)b->terms.interval_ns;
-
-	if (b->terms.calendar)
-		return b->next_ns > now_ns ? b->next_ns - now_ns : 0;
-	return refill_ns < FAR_NS ? (uint64_t)refill_ns : BUCKET_NEVER;
 }
 
 // A new day or month.
@@ -155,6 +146,18 @@ static void anchor(struct bucket *b, uint64_t now_ns)
 	// A full bucket has nothing to wait for: its next interval begins when it is drawn from.
 	if (b->terms.is_stepwise && b->level < b->terms.capacity)
 		b->last_fill_ns -= (now_ns - last_ns) % b->terms.interval_ns;
+}
+
+uint64_t bucket_refill_ns(const struct bucket *b, double amount, uint64_t now_ns)
+{
+	double intervals = fmin(amount, b->terms.capacity) / b->terms.fill_amount;
+	double refill_ns = intervals * (double)b->terms.interval_ns;
+	struct bucket is = *b;
+
+	if (!b->terms.calendar)
+		return refill_ns < FAR_NS ? (uint64_t)refill_ns : BUCKET_NEVER;
+	anchor(&is, now_ns);
+	return is.next_ns - now_ns;
 }
 
 // No refill before `until_ns`, or, if it comes in steps, no step.
@@ -281,6 +284,7 @@ void bucket_retune(struct bucket *b, double capacity, uint64_t interval_ns, uint
 	b->terms.interval_ns = interval_ns;
 	b->level = fmin(b->level, capacity);
 	b->peak = b->peak_before = capacity;
+	b->peak_since_ns = now_ns;
 	forgive(b, now_ns);
 }
 
