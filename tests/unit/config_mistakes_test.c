@@ -152,7 +152,7 @@ static void prices_of_ones_own_are_checked(void **state)
 	snprintf(path, sizeof(path), "%s/prices.csv", place->directory);
 	write_text(place->file, "mode: observe\nprices: prices.csv\n");
 	char *error = load_bad(place->file);
-	assert_message(error, path, 0, "cannot be read|No such file|a CSV file");
+	assert_message(error, place->file, 2, "cannot be read|No such file|a CSV file");
 	free(error);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		write_text(path, cases[i].text);

@@ -303,7 +303,7 @@ static void check_design_policies(const struct policy *p)
 
 	limit = find_limit(p, "lump", RESOURCE_COST, 30 * DAY);
 	assert_bucket(limit, 12.5, 0);
-	assert_int_equal(limit->calendar, CALENDAR_MONTH);
+	assert_int_equal(limit->calendar, CALENDAR_NONE);
 	assert_int_equal(limit->over_limit, OVER_LIMIT_DENY); // it never fills again
 
 	limit = find_limit(p, "stepwise", RESOURCE_OUTPUT_TOKENS, 5400 * S);

@@ -170,8 +170,10 @@ static void a_refund_gives_no_step_twice(void **state)
 	assert_near(bucket_level(&b, 117 * S), 10);
 	bucket_draw(&b, 10, 118 * S);
 	bucket_draw(&b, 4, 179 * S);
-	bucket_refund(&b, 3, 118 * S, 180 * S); // less than the step that would have been lost
-	assert_near(bucket_level(&b, 180 * S), 0);
+	bucket_refund(&b, 3, 118 * S, 180 * S); // it was never full without them
+	assert_near(bucket_level(&b, 180 * S), 3);
+	bucket_refund(&b, 7, 118 * S, 181 * S); // full with one more: the rest of the step is lost
+	assert_near(bucket_level(&b, 181 * S), 3 + 3);
 }
 
 static void a_refund_counts_for_the_window_it_was_drawn_in(void **state)

@@ -57,7 +57,7 @@ static void what_left_before_is_still_known(void **state)
 	governor_amend(r.w->g, 1, ASK(r.w, 1, 35).amounts, S);
 	assert_near(level(r.w, "l", "", RESOURCE_TOKENS, S), 6);
 	governor_refund(r.w->g, 2, S);
-	assert_near(level(r.w, "l", "", RESOURCE_TOKENS, S), 6 + 19);
+	assert_near(level(r.w, "l", "", RESOURCE_TOKENS, S), 6 + 20);
 	struct outcome outcome = {
 		.requests = {-1, -1, -1}, .tokens = {60, 3, 57}, .images = {-1, -1, -1}};
 	governor_learn(r.w->g, 1, &outcome, S);

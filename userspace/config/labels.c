@@ -130,6 +130,12 @@ static size_t register_noted(struct reader *r, const yaml_node_t *node, size_t l
 	return NO_LABEL;
 }
 
+// What begins like a header's or a body's label and is none is misspelt.
+static bool is_of_namespace(const char *name)
+{
+	return strncasecmp(name, "http.", 5) == 0 || strncasecmp(name, "body.", 5) == 0;
+}
+
 static const char *nearest_label(const struct policy *policy, const char *name)
 {
 	return nearest_word(name, (const char *const *)policy->labels, policy->n_labels);
@@ -168,7 +174,7 @@ size_t label_read(struct reader *r, const yaml_node_t *node, const char *of)
 		return NO_LABEL;
 	label = policy_find_label(r->policy, name);
 	if (label == NO_LABEL && !r->is_blueprint && !is_of_request(name) &&
-	    !(r->is_for_trace && !nearest_label(r->policy, name))) {
+	    !(r->is_for_trace && !is_of_namespace(name) && !nearest_label(r->policy, name))) {
 		add_unknown(r, node, of, name);
 		return NO_LABEL;
 	}

@@ -137,7 +137,12 @@ void limit_read_match(struct reader *r, const yaml_node_t *node, struct limit *l
 
 static void read_selector_match(struct reader *r, const yaml_node_t *node, void *value)
 {
-	matcher_read_match(r, node, &((struct selector *)value)->match);
+	struct selector *selector = value;
+
+	if (selector->match)
+		reader_problem(r, node, "match and label_matcher; expected one of them");
+	else
+		matcher_read_match(r, node, &selector->match);
 }
 
 static void read_label_matcher(struct reader *r, const yaml_node_t *node, void *value)

@@ -116,6 +116,20 @@ static void check_keys(struct reader *r, const yaml_node_t *node, const struct e
 			       resource_name(e->resource));
 }
 
+// A calendar window is full again when it begins, and gains nothing in between.
+static void check_calendar(struct reader *r, const yaml_node_t *node, const struct entry *e)
+{
+	if (!e->is_continuous || e->delays_fill)
+		reader_problem(
+			r,
+			reader_key_node(r, node,
+					e->delays_fill ? "delay_initial_fill" : "continuous_fill"),
+			"calendar and a way of filling; expected one of them");
+	if (e->fill.value >= 0 && e->fill.value != e->capacity.value)
+		reader_problem(r, reader_key_node(r, node, "fill_amount"),
+			       "calendar and another fill_amount; expected bucket_capacity alone");
+}
+
 // What the interval is, of all that may say so; 0 ns if that is wrong, which is noted.
 static struct value_interval window_of(struct reader *r, const yaml_node_t *node,
 				       const struct entry *e)
@@ -137,6 +151,8 @@ static struct value_interval window_of(struct reader *r, const yaml_node_t *node
 	} else if (!window.ns) {
 		reader_problem(r, node, "a policy has no interval; expected one such as 60s");
 	}
+	if (window.calendar)
+		check_calendar(r, node, e);
 	if (window.ns && e->smooth_ns > window.ns)
 		reader_problem(r, reader_key_node(r, node, "smooth"),
 			       "smooth is longer than the interval; expected a part of it");

@@ -224,6 +224,15 @@ static void load_tables(struct loader *loader, const char *main_path)
 		loader->problems.out_of_memory = true;
 		return;
 	}
+	if (path && access(path, R_OK) != 0) {
+		const struct document *main = loader->documents[0];
+
+		problems_add(&loader->problems, main->path,
+			     node_line(document_find(main, main->root, "prices")),
+			     "prices %s cannot be read (%m); expected a CSV file",
+			     problems_quote(file).text);
+		return;
+	}
 	tables_load_prices(policy, path, &loader->problems);
 	for (size_t i = 0; i < policy->n_limits; i++)
 		has_tiers = has_tiers || policy->limits[i].tier;

@@ -151,6 +151,7 @@ struct daemon {
 	const char **kept_headers; // that the policy wants to know, NULL-terminated
 	struct label_texts label_texts;
 	int64_t wall_offset_ns;
+	char unpriced_model[128]; // the last one that was told of
 	const char *config_path;
 	uint64_t started_ns;
 
@@ -168,6 +169,7 @@ struct daemon {
 
 	struct {
 		uint64_t admitted, denied, timed_out, opaque, observed_waits;
+		uint64_t unpriced; // of a model without a price, under a policy that has a budget
 		uint64_t push_pidfd, push_iter, push_failed, aborts_failed;
 		uint64_t stash_dropped, twins_sent, twins_failed;
 	} n;

@@ -99,6 +99,28 @@ static void begin_exchange(struct daemon *d, struct flow *flow)
 	flow->n_requests++;
 }
 
+static bool counts_dollars(const struct policy *policy)
+{
+	for (size_t i = 0; i < policy->n_limits; i++)
+		if (policy->limits[i].resource == RESOURCE_COST)
+			return true;
+	return false;
+}
+
+// A budget cannot bound what has no price: that must not go unsaid.
+static void note_unpriced(struct daemon *d, const char *model)
+{
+	if (!*model || !counts_dollars(d->policy))
+		return;
+	d->n.unpriced++;
+	if (!strcmp(model, d->unpriced_model))
+		return;
+	memcpy(d->unpriced_model, model, sizeof(d->unpriced_model));
+	log_warning("model %s has no price and counts nothing against budgets; give it one in a "
+		    "file named by prices:",
+		    model);
+}
+
 static void find_amounts(const struct daemon *d, const struct exchange *exchange,
 			 double ret[N_RESOURCES])
 {
@@ -107,8 +129,8 @@ static void find_amounts(const struct daemon *d, const struct exchange *exchange
 
 	if (r->end != REQUEST_UNKNOWN_LENGTH && r->body_begin)
 		whole = r->end - r->body_begin;
-	cost_of_request(r, whole > r->body_bytes ? whole - r->body_bytes : 0,
-			price_of(d, exchange), ret);
+	cost_of_request(r, whole > r->body_bytes ? whole - r->body_bytes : 0, price_of(d, exchange),
+			ret);
 }
 
 // It was decided on before all of it was known.
@@ -165,6 +187,8 @@ static void submit(struct daemon *d, struct exchange *exchange)
 	struct ask ask;
 
 	find_amounts(d, exchange, exchange->amounts);
+	if (!price_of(d, exchange))
+		note_unpriced(d, exchange->request.model);
 	labels_keep(d, exchange);
 	exchange_ask(d, exchange, &ask);
 	exchange->submitted_ns = clock_now_ns();
@@ -254,8 +278,8 @@ static struct told told_by(const struct ratelimit_headers *h)
 
 static void learn_of_refusal(const struct response *r, struct outcome *outcome)
 {
-	uint64_t wait_ms = r->retry_after_ms != RESPONSE_ABSENT ? r->retry_after_ms
-								: r->retry_message_ms;
+	uint64_t wait_ms =
+		r->retry_after_ms != RESPONSE_ABSENT ? r->retry_after_ms : r->retry_message_ms;
 
 	outcome->quota_is_exhausted = r->quota_is_exhausted;
 	if (wait_ms != RESPONSE_ABSENT)

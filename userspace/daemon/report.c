@@ -143,6 +143,7 @@ json *report_status(void *ctx, const struct api_request *request, int *ret_code)
 	object_add_count(o, "timed_out", d->n.timed_out);
 	object_add_count(o, "opaque", d->n.opaque);
 	object_add_count(o, "observed_waits", d->n.observed_waits);
+	object_add_count(o, "unpriced", d->n.unpriced);
 	object_add(o, "lost_events", losses(d));
 	object_add(o, "push", pushes(d));
 	object_add(o, "decision_us", release_times(d));

@@ -12,7 +12,6 @@
 #include "govern/calendar.h"
 
 #define SLACK 1e-10
-#define PEAK_NS (60 * NS_PER_S)
 #define FAR_NS 9e18 // longer waits are "never"
 
 static void find_next_window(struct bucket *b, uint64_t now_ns)
@@ -36,9 +35,6 @@ void bucket_init(struct bucket *b, const struct bucket_terms *terms, uint64_t no
 		.wall_offset_ns = wall_offset_ns,
 		.began_ns = now_ns,
 		.next_ns = BUCKET_NEVER,
-		.peak = terms->capacity,
-		.peak_before = terms->capacity,
-		.peak_since_ns = now_ns,
 	};
 	if (terms->calendar)
 		find_next_window(b, now_ns);
@@ -169,18 +165,6 @@ static void postpone(struct bucket *b, uint64_t until_ns)
 		b->last_fill_ns = until_ns;
 }
 
-static void note_peak(struct bucket *b, uint64_t now_ns)
-{
-	bool is_full = b->level >= b->terms.capacity; // as new: all before is the past
-
-	if (is_full || (now_ns > b->peak_since_ns && now_ns - b->peak_since_ns > PEAK_NS)) {
-		b->peak_before = is_full ? b->level : b->peak;
-		b->peak = b->level;
-		b->peak_since_ns = now_ns;
-	}
-	b->peak = fmax(b->peak, b->level);
-}
-
 // How long the whole capacity takes to fill.
 static uint64_t fill_ns(const struct bucket *b)
 {
@@ -207,21 +191,9 @@ void bucket_draw(struct bucket *b, double amount, uint64_t now_ns)
 	if (is_unlimited(b))
 		return;
 	anchor(b, now_ns);
-	note_peak(b, now_ns);
+	peaks_note(&b->peaks, now_ns, b->level);
 	postpone_after_draw(b, now_ns);
 	b->level -= amount;
-}
-
-// What has been filled since drawn_ns, as far as the bucket (anchored to now) still knows.
-static double filled_since(const struct bucket *b, uint64_t drawn_ns, uint64_t now_ns)
-{
-	if (!b->terms.is_stepwise)
-		return filled(b, drawn_ns, now_ns);
-	if (b->last_fill_ns <= drawn_ns)
-		return 0;
-	uint64_t steps =
-		(b->last_fill_ns - drawn_ns + b->terms.interval_ns - 1) / b->terms.interval_ns;
-	return b->terms.fill_amount * (double)steps;
 }
 
 void bucket_refund(struct bucket *b, double amount, uint64_t drawn_ns, uint64_t now_ns)
@@ -229,24 +201,20 @@ void bucket_refund(struct bucket *b, double amount, uint64_t drawn_ns, uint64_t 
 	if (is_unlimited(b))
 		return;
 	anchor(b, now_ns);
-	note_peak(b, now_ns);
 	if (drawn_ns < b->began_ns)
 		return; // of a window that is over, or forgiven by a reset
-	double missing = fmax(0, amount - filled_since(b, drawn_ns, now_ns));
-	bool is_peak_known = drawn_ns + PEAK_NS >= b->peak_since_ns;
-	double highest = is_peak_known ? fmax(b->peak, b->peak_before) : b->terms.capacity;
-	missing = fmax(missing, fmin(amount, b->terms.capacity - highest));
+	double room = b->terms.capacity - peaks_since(&b->peaks, drawn_ns, b->level);
+	double missing = fmin(amount, fmax(room, 0));
 	if (b->terms.headroom_ns)
 		postpone(b, now_ns + b->terms.headroom_ns);
-	b->level = fmin(b->terms.capacity, b->level + missing);
-	// Without this draw, all levels since would have been higher by no more than it.
-	b->peak = fmin(b->terms.capacity, b->peak + amount);
-	b->peak_before = fmin(b->terms.capacity, b->peak_before + amount);
+	peaks_raise(&b->peaks, drawn_ns, missing);
+	b->level += missing;
 }
 
 void bucket_lower_to(struct bucket *b, double level, uint64_t now_ns)
 {
 	anchor(b, now_ns);
+	peaks_note(&b->peaks, now_ns, b->level);
 	b->level = fmin(b->level, level);
 }
 
@@ -254,7 +222,6 @@ void bucket_raise_to(struct bucket *b, double level, uint64_t now_ns)
 {
 	anchor(b, now_ns);
 	b->level = fmin(b->terms.capacity, fmax(b->level, level));
-	note_peak(b, now_ns);
 }
 
 void bucket_shut(struct bucket *b, uint64_t until_ns)
@@ -283,8 +250,7 @@ void bucket_retune(struct bucket *b, double capacity, uint64_t interval_ns, uint
 	b->terms.capacity = b->terms.fill_amount = capacity;
 	b->terms.interval_ns = interval_ns;
 	b->level = fmin(b->level, capacity);
-	b->peak = b->peak_before = capacity;
-	b->peak_since_ns = now_ns;
+	b->peaks.n = 0;
 	forgive(b, now_ns);
 }
 
@@ -320,11 +286,8 @@ void bucket_inherit(struct bucket *b, const struct bucket *old, uint64_t now_ns)
 	b->level = fmin(b->terms.capacity, was.level);
 	if (b->terms.is_stepwise == was.terms.is_stepwise || was.last_fill_ns > now_ns)
 		b->last_fill_ns = was.last_fill_ns;
-	if (b->terms.capacity != was.terms.capacity)
-		return;
-	b->peak = was.peak;
-	b->peak_before = was.peak_before;
-	b->peak_since_ns = was.peak_since_ns;
+	b->peaks = was.peaks; // each as far below the capacity as it was
+	peaks_raise(&b->peaks, 0, fmax(b->terms.capacity - was.terms.capacity, 0));
 }
 
 void bucket_set_wall_offset(struct bucket *b, uint64_t now_ns, int64_t wall_offset_ns)

@@ -28,7 +28,7 @@
 // its fill.
 //
 // delay_initial_fill (Aperture) postpones for as long as the whole capacity takes to fill, once a
-// full bucket is drawn from: then no interval sees more than capacity.
+// full bucket is drawn from: then no interval sees the capacity twice.
 //
 // A request larger than the capacity waits for a full bucket and takes it into debt (level < 0),
 // so it cannot deadlock. Capacity 0 forbids: nothing is ever admitted. An infinite one (nothing is
@@ -39,6 +39,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "config/policy.h"
+#include "govern/peaks.h"
 
 #define NS_PER_S 1000000000ULL
 #define BUCKET_NEVER UINT64_MAX
@@ -61,10 +62,7 @@ struct bucket {
 	uint64_t began_ns;      // what was drawn before cannot be given back any more
 	int64_t wall_offset_ns; // of a calendar window, what makes now_ns Unix time …
 	uint64_t next_ns;       // … and when the next one begins
-	// The highest levels that draws have found since peak_since_ns, and in the minute or more
-	// before that.
-	double peak, peak_before;
-	uint64_t peak_since_ns;
+	struct peaks peaks;     // since began_ns, or longer
 };
 
 // A full bucket. wall_offset_ns makes now_ns Unix time, for calendar windows.
@@ -89,13 +87,13 @@ uint64_t bucket_refill_ns(const struct bucket *b, double amount, uint64_t now_ns
 // Takes `amount`, into debt if need be.
 void bucket_draw(struct bucket *b, double amount, uint64_t now_ns);
 
-// Gives back what was drawn at drawn_ns and never used, as far as it is still missing. What has
-// been refilled since is not: had the request never been drawn, the bucket would have been full and
-// that refill lost. What is missing for sure is the larger of
-//   amount − what was filled since, and
-//   min(amount, capacity − the highest level since).
-// The refill is postponed by `headroom`, for the draws in flight that might have found the bucket
-// near full without this one.
+// Gives back what was drawn at drawn_ns and not used: the level becomes what it would be without
+// that part of the draw. That is less than the part if the bucket would have been full in the
+// meantime, for then some of its refill would have been lost:
+//   min(amount, capacity − the highest level since)
+// So no window of time sees more used than capacity + fill × window, and nothing is kept that was
+// not used. The refill is postponed by `headroom`, for the draws in flight that might have found
+// the bucket near full without this one.
 void bucket_refund(struct bucket *b, double amount, uint64_t drawn_ns, uint64_t now_ns);
 
 // The provider has less, or more, than we thought. Never lowers (raises) where the name says so.

@@ -32,8 +32,8 @@ struct decision {
 	uint64_t id;
 	enum verdict verdict; // never VERDICT_QUEUED
 	uint64_t waited_ns;
-	const char *policy;   // the limit or team that denied it; NULL otherwise. Valid until the
-			      // next reload
+	const char *policy; // the limit or team that denied it; NULL otherwise. Valid until the
+			    // next reload
 	const char *workload; // of the first limit that matched; NULL: none did. As long valid
 	// How much priority moved it against first-in-first-out, in tokens of that limit: queued
 	// ahead when it came, less admitted since. Above 0: it was moved forward.

@@ -269,6 +269,25 @@ void limiter_draw(struct limiter *l, const struct team *team, double amount, uin
 	l->is_changed = true;
 }
 
+static void redraw(struct bucket *b, double more, uint64_t drawn_ns, uint64_t now_ns)
+{
+	if (more > 0)
+		bucket_draw(b, more, now_ns);
+	else if (more < 0)
+		bucket_refund(b, -more, drawn_ns, now_ns);
+}
+
+void limiter_redraw(struct limiter *l, const struct team *team, double more, uint64_t drawn_ns,
+		    uint64_t now_ns)
+{
+	for (size_t i = 0; i < l->n_guarantees; i++)
+		if (l->guarantees[i].team == team && more > 0)
+			draw_guarantee(&l->guarantees[i], more, now_ns);
+		else if (l->guarantees[i].team == team)
+			redraw(&l->guarantees[i].bucket, more, drawn_ns, now_ns);
+	redraw(&l->bucket, more, drawn_ns, now_ns);
+}
+
 void limiter_count_saturated(struct governor *g, struct limiter *l, uint64_t now_ns)
 {
 	if (l->is_saturated && l->kind == LIMITER_LIMIT && now_ns > l->saturated_since_ns) {

@@ -43,6 +43,10 @@ void limiter_untouch(struct governor *g, struct limiter *l);
 // Takes `amount`, of which a team's guarantee may be a part.
 void limiter_draw(struct limiter *l, const struct team *team, double amount, uint64_t now_ns);
 
+// A draw of drawn_ns turns out to be `more`, or less if that is below 0.
+void limiter_redraw(struct limiter *l, const struct team *team, double more, uint64_t drawn_ns,
+		    uint64_t now_ns);
+
 // A request begins or ends to wait for `amount`.
 void limiter_await(struct limiter *l, double amount);
 void limiter_unawait(struct limiter *l, double amount);

@@ -122,10 +122,7 @@ void ticket_redraw(struct governor *g, struct ticket *t, size_t i, double amount
 	struct limiter *l = draw->limiter;
 	double more = amount - draw->amount;
 
-	if (more > 0)
-		bucket_draw(&l->bucket, more, now_ns);
-	else if (more < 0)
-		bucket_refund(&l->bucket, -more, t->admitted_ns, now_ns);
+	limiter_redraw(l, draw->class.team, more, t->admitted_ns, now_ns);
 	if (more < 0 && l->root.heap.n)
 		limiter_touch(g, l);
 	draw->amount = amount;
