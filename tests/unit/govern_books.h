@@ -174,6 +174,8 @@ static void check_windows(const struct world *w, const struct book *book)
 	const struct bucket_terms *allowed = &book->allowed;
 	double debt = fmax(0, book->uses[book->n_uses - 1].amount - allowed->capacity), sum = 0;
 
+	if (book->uses[book->n_uses - 1].amount <= 0) // it asked for nothing
+		return;
 	CHECK(w->now >= book->shut_until, "%s admits while a 429 shuts it", book->limit);
 	if (isinf(allowed->capacity)) // nothing is known yet
 		return;

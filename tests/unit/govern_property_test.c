@@ -326,7 +326,8 @@ static void reset(struct world *w)
 	size_t n = 0;
 
 	for (const struct book *b = w->books; b < w->books + w->n_books; b++)
-		n += !strcmp(name, *b->limit ? b->limit : b->team) && !strcmp(book->key, b->key);
+		n += (!strcmp(name, b->limit) || !strcmp(name, b->team)) &&
+		     !strcmp(book->key, b->key);
 	if (n != 1)
 		return;
 	governor_reset(w->g, name, book->key, w->now);

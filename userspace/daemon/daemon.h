@@ -44,6 +44,7 @@ enum {
 	UNDECIDED_MS = 190,
 	CONSUME_MS = 20,     // of events in one turn of the loop
 	PROBE_AGAIN_S = 5,   // at most so often, if a probed process writes unseen
+	UNPRICED_S = 60,     // a warning of models without a price at most so often
 	STASH_BYTES = 65536, // plaintext kept for one session whose flow is not known yet
 };
 
@@ -151,7 +152,7 @@ struct daemon {
 	const char **kept_headers; // that the policy wants to know, NULL-terminated
 	struct label_texts label_texts;
 	int64_t wall_offset_ns;
-	char unpriced_model[128]; // the last one that was told of
+	uint64_t unpriced_told_ns; // 0: never
 	const char *config_path;
 	uint64_t started_ns;
 
@@ -219,7 +220,8 @@ void daemon_govern(struct daemon *d); // runs the governor and carries out what 
 void daemon_on_govern_timer(evutil_socket_t fd, short what, void *daemon);
 
 // labels.c
-int labels_prepare(struct daemon *d, const struct policy *policy); // -1: out of memory
+// Makes d->labels and d->kept_headers anew; the old ones are the caller's. -1: out of memory.
+int labels_prepare(struct daemon *d, const struct policy *policy);
 void labels_keep(struct daemon *d, struct exchange *exchange);
 void labels_release(struct exchange *exchange);
 // Fills d->policy->n_labels of them, valid until the next call.

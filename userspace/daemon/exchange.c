@@ -43,7 +43,9 @@ static const struct price *price_of(const struct daemon *d, const struct exchang
 // it again, and it keeps its place. What a stream has delivered so far was used, and no more.
 void exchange_lost(struct daemon *d, struct exchange *exchange)
 {
-	const struct response *r = response_reader_current(exchange->flow->responses);
+	bool is_responding = exchange->state == EXCHANGE_RESPONDING;
+	const struct response *r =
+		is_responding ? response_reader_current(exchange->flow->responses) : NULL;
 	double used[N_RESOURCES];
 
 	if (exchange->in_governor && exchange->state < EXCHANGE_ADMITTED) {
@@ -54,8 +56,9 @@ void exchange_lost(struct daemon *d, struct exchange *exchange)
 	}
 	if (exchange->in_governor)
 		trace_add(d, exchange, r);
-	if (exchange->state != EXCHANGE_RESPONDING || exchange->response_complete || !r) {
-		exchange_over(d, exchange, exchange->state >= EXCHANGE_ADMITTED, NULL);
+	if (exchange->response_complete || !r) {
+		// What the provider has not been sent to the end, it does not count.
+		exchange_over(d, exchange, exchange->request_complete || is_responding, NULL);
 		return;
 	}
 	memcpy(used, exchange->amounts, sizeof(used));
@@ -113,9 +116,9 @@ static void note_unpriced(struct daemon *d, const char *model)
 	if (!*model || !counts_dollars(d->policy))
 		return;
 	d->n.unpriced++;
-	if (!strcmp(model, d->unpriced_model))
+	if (d->unpriced_told_ns && clock_now_ns() - d->unpriced_told_ns < UNPRICED_S * NS_PER_S)
 		return;
-	memcpy(d->unpriced_model, model, sizeof(d->unpriced_model));
+	d->unpriced_told_ns = clock_now_ns();
 	log_warning("model %s has no price and counts nothing against budgets; give it one in a "
 		    "file named by prices:",
 		    model);
@@ -189,7 +192,8 @@ static void submit(struct daemon *d, struct exchange *exchange)
 	find_amounts(d, exchange, exchange->amounts);
 	if (!price_of(d, exchange))
 		note_unpriced(d, exchange->request.model);
-	labels_keep(d, exchange);
+	if (!exchange->request_complete) // else they were kept when it was
+		labels_keep(d, exchange);
 	exchange_ask(d, exchange, &ask);
 	exchange->submitted_ns = clock_now_ns();
 	exchange->state = EXCHANGE_QUEUED;
@@ -258,6 +262,8 @@ void exchange_on_request(void *owner, enum request_event event, const struct req
 		flow_set_timer(flow, DECIDE_AFTER_MS);
 	} else if (event == REQUEST_COMPLETE) {
 		flow->reading->request_complete = true;
+		if (flow->reading->state == EXCHANGE_READING)
+			labels_keep(d, flow->reading);
 		flow_set_timer(flow, 0);
 		if (flow->reading->state >= EXCHANGE_ADMITTED) {
 			amend_cost(d, flow->reading);
@@ -354,6 +360,7 @@ void exchange_on_response(void *owner, enum response_event event, const struct r
 		flow->responses_unknown = true;
 		TAILQ_FOREACH (exchange, &flow->exchanges, in_flow)
 			exchange->response_complete |= exchange->state >= EXCHANGE_ADMITTED;
+		drop_finished(d, flow);
 	} else if (event == RESPONSE_HEAD) {
 		begin_response(d, exchange, r);
 	} else {
@@ -385,7 +392,7 @@ void daemon_govern(struct daemon *d)
 		n = governor_run(d->governor, now, decisions, BATCH);
 		for (size_t i = 0; i < n; i++)
 			carry_out(d, &decisions[i]);
-	} while (n == BATCH);
+	} while (n == BATCH && clock_now_ns() - now < CONSUME_MS * NS_PER_MS);
 	next = governor_next_ns(d->governor, now);
 	if (next == UINT64_MAX) {
 		evtimer_del(d->govern_timer);

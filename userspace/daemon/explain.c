@@ -75,6 +75,8 @@ static const char *state_of(const struct exchange *exchange)
 		return "queued";
 	if (exchange->state == EXCHANGE_RESPONDING)
 		return "responding";
+	if (exchange->flow->opaque_reason)
+		return "opaque";
 	return exchange->state == EXCHANGE_ADMITTED ? "admitted" : "denied";
 }
 

@@ -95,7 +95,9 @@ void flow_abort(struct daemon *d, struct flow *flow)
 	flow->is_aborted = true; // the gate stays shut
 	flow_set_timer(flow, 0);
 	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow)
-		exchange_over(d, exchange, exchange->state >= EXCHANGE_ADMITTED, NULL);
+		exchange_over(d, exchange,
+			      exchange->request_complete || exchange->state == EXCHANGE_RESPONDING,
+			      NULL);
 	flow->abort_failed = err && err != -ESRCH && err != -ENOENT;
 	if (flow->abort_failed) {
 		d->n.aborts_failed++;

@@ -36,8 +36,6 @@ int labels_prepare(struct daemon *d, const struct policy *policy)
 	for (size_t i = N_BUILTIN_LABELS; i < policy->n_labels; i++)
 		if (behind(policy->labels[i], HEADER_PREFIX))
 			names[n++] = behind(policy->labels[i], HEADER_PREFIX);
-	free(d->kept_headers);
-	free(d->labels);
 	d->kept_headers = names;
 	d->labels = scratch;
 	return 0;

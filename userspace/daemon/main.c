@@ -109,19 +109,25 @@ static void assign_to_policy(struct daemon *d, struct flow *flow, void *arg)
 static int govern_by(struct daemon *d, struct policy *policy)
 {
 	struct policy *old = d->policy;
-	int err = labels_prepare(d, policy);
+	const char **labels = d->labels, **kept_headers = d->kept_headers;
+	int err;
 
-	if (err)
+	if (labels_prepare(d, policy))
 		return -ENOMEM;
 	d->policy = policy;
 	flow_each(d, assign_to_policy, NULL);
 	err = governor_reload(d->governor, policy, new_ask_of, d, clock_now_ns());
 	if (!err) {
 		policy_free(old);
+		free(labels);
+		free(kept_headers);
 		return 0;
 	}
+	free(d->labels);
+	free(d->kept_headers);
+	d->labels = labels;
+	d->kept_headers = kept_headers;
 	d->policy = old;
-	labels_prepare(d, old);
 	flow_each(d, assign_to_policy, NULL);
 	return err;
 }

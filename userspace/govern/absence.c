@@ -52,13 +52,19 @@ void absence_begin(struct governor *g, const struct ticket *t, uint64_t now_ns)
 		forget(g, TAILQ_FIRST(&g->absent));
 }
 
-bool absence_end(struct governor *g, struct ticket *t, uint64_t now_ns)
+void absences_expire(struct governor *g, uint64_t now_ns)
+{
+	struct absence *absence;
+
+	while ((absence = TAILQ_FIRST(&g->absent)) && absence->until_ns <= now_ns)
+		forget(g, absence);
+}
+
+bool absence_end(struct governor *g, struct ticket *t)
 {
 	struct absence *absence;
 	struct hash_node *node;
 
-	while ((absence = TAILQ_FIRST(&g->absent)) && absence->until_ns <= now_ns)
-		forget(g, absence);
 	node = t->retry_key ? hashtab_find(&g->absences, hash_mix(1, t->retry_key)) : NULL;
 	if (!node)
 		return false;

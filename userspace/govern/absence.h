@@ -14,7 +14,8 @@ void absence_begin(struct governor *g, const struct ticket *t, uint64_t now_ns);
 
 // Whether the ticket is such a retry; if so, it has its age and order back. Its tags are kept until
 // absence_over(), when it waits again or does not have to.
-bool absence_end(struct governor *g, struct ticket *t, uint64_t now_ns);
+bool absence_end(struct governor *g, struct ticket *t);
+void absences_expire(struct governor *g, uint64_t now_ns);
 void absence_over(struct governor *g, const struct ticket *t);
 
 // A reload begins the contest anew: only age and order are kept.

@@ -17,6 +17,11 @@
 static void find_next_window(struct bucket *b, uint64_t now_ns)
 {
 	const int64_t second = (int64_t)NS_PER_S;
+
+	if (now_ns > (uint64_t)INT64_MAX / 4) { // a forecast, a lifetime ahead
+		b->next_ns = BUCKET_NEVER;
+		return;
+	}
 	int64_t wall_ns = (int64_t)now_ns + b->wall_offset_ns;
 	int64_t wall_s = wall_ns / second - (wall_ns % second < 0);
 	int64_t next_ns = calendar_next_s(b->terms.zone, b->terms.calendar, wall_s) * second -

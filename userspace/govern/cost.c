@@ -33,6 +33,8 @@
 #include <string.h>
 
 #define CHARS_PER_TOKEN 4
+#define MAX_ANSWERS 128 // documented
+#define MAX_CAP_TOKENS 2e6
 #define TOOL_BYTES_PER_TOKEN 7
 #define TOKENS_PER_IMAGE 765
 #define CHAT_OVERHEAD 2
@@ -100,9 +102,10 @@ static enum endpoint endpoint_of(const struct request *r)
 
 _Static_assert(REQUEST_ABSENT == RESPONSE_ABSENT, "one or_else() for both");
 
+// A cap beyond what any model gives is refused by the provider, and charged nowhere.
 static double or_else(uint64_t field, double absent)
 {
-	return field == REQUEST_ABSENT ? absent : (double)field;
+	return field == REQUEST_ABSENT ? absent : fmin((double)field, MAX_CAP_TOKENS);
 }
 
 // How many answers it asks for.
@@ -110,7 +113,9 @@ static double answers(const struct request *r, enum endpoint endpoint)
 {
 	double n = fmax(or_else(r->n, 1), 1);
 
-	return endpoint == ENDPOINT_COMPLETIONS ? fmax(n, or_else(r->best_of, 1)) : n;
+	if (endpoint == ENDPOINT_COMPLETIONS)
+		n = fmax(n, or_else(r->best_of, 1));
+	return fmin(n, MAX_ANSWERS);
 }
 
 static double text_tokens(const struct request *r, uint64_t unread_bytes)

@@ -8,14 +8,18 @@
 #include "govern/demand.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "config/values.h"
 #include "govern/limiter.h"
 #include "govern/match.h"
 
-#define KEY_BYTES 2048 // longer keys are cut: all labels but team names are bounded far below
+#define KEY_BYTES 2048 // what is more is cut off; that takes more labels than policies have
+#define PART_BYTES 255
+#define LABEL_AMOUNT_MAX 1e8 // a label says it, and its debt would last for ever
 
 size_t demand_most(const struct policy *policy)
 {
@@ -99,7 +103,7 @@ static struct draw draw_of(struct finder *f, const struct limit *limit)
 		draw.amount = of_workload > 0 ? of_workload : 1;
 		draw.is_fixed = true;
 	} else if (has_label && number_of(f, s->tokens_label, &of_label) && of_label >= 0) {
-		draw.amount = of_label;
+		draw.amount = fmin(of_label, LABEL_AMOUNT_MAX);
 		draw.is_fixed = s->tokens_label != LABEL_ESTIMATED_TOKENS;
 	} else if (draw.amount <= 0 && limit->resource == RESOURCE_TOKENS && of_workload >= 0) {
 		draw.amount = of_workload;
@@ -123,8 +127,15 @@ struct key {
 };
 
 // A comma within a part is escaped, so that no value can be read as two and share another's bucket.
+// A long one (a path) stands by its hash.
 static void add_part(struct key *key, const char *part)
 {
+	char hash[2 + 16 + 1];
+
+	if (strlen(part) > PART_BYTES) {
+		snprintf(hash, sizeof(hash), "#%016" PRIx64, hash_text(0, part));
+		part = hash;
+	}
 	if (key->used + 2 * strlen(part) + 2 > KEY_BYTES)
 		return;
 	if (key->n_parts++)
@@ -181,11 +192,16 @@ static int add(struct finder *f, const struct limiter_id *id, const struct draw 
 		observe(f, id, true, draw);
 		return 0;
 	}
-	if (draw->amount <= 0)
+	if (draw->amount <= 0 && !is_settled_by_usage(id->resource))
 		return 0;
 	struct limiter *l = limiter_get(f->g, id, f->now_ns);
 	if (!l)
 		return -ENOMEM;
+	if (draw->amount <= 0) {
+		f->g->silent[f->ret->n_silent] = *draw;
+		f->g->silent[f->ret->n_silent++].limiter = l;
+		return 0;
+	}
 	if (l->denies && !bucket_admits(&l->bucket, draw->amount, f->now_ns))
 		deny(f, limiter_denier(l));
 	f->g->scratch[f->ret->n_draws] = *draw;
@@ -277,5 +293,6 @@ int demand_of(struct governor *g, const struct ask *ask, bool counts,
 		if (limit_matches(policy, &policy->limits[i], f.labels))
 			r = add_limit(&f, &policy->limits[i]);
 	}
+	memcpy(g->scratch + ret->n_draws, g->silent, ret->n_silent * sizeof(*g->silent));
 	return r;
 }

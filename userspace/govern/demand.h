@@ -9,7 +9,10 @@
 size_t demand_most(const struct policy *policy);
 
 struct demand {
-	size_t n_draws;        // in g->scratch, in an order that depends on the limiters only
+	size_t n_draws; // in g->scratch, in an order that depends on the limiters only
+	// Behind them: those of amount 0, whose limiters are settled by usage and may be charged
+	// then (its model was not known yet, and so no price).
+	size_t n_silent;
 	const char *denied_by; // the limit or team that forbids the request or denies it now
 	const struct workload *workload; // of the first limit
 	uint64_t timeout_ns;             // how long it may wait

@@ -110,7 +110,7 @@ static uint64_t eta_of(struct governor *g, uint64_t id, uint64_t now_ns)
 static void explain(struct governor *g, const struct ticket *t, const struct telling *telling,
 		    struct explanation *ret)
 {
-	for (size_t i = 0; t->lane && i < t->n_draws; i++)
+	for (size_t i = 0; t->lane && i < t->n_needs; i++)
 		tell_need(telling, t->draws[i].limiter, &t->draws[i],
 			  is_claimed(t, i, telling->now_ns));
 	*ret = (struct explanation){
@@ -162,7 +162,7 @@ struct trace {
 
 static void note_traces(const struct ticket *t, struct trace *traces)
 {
-	for (size_t i = 0; i < t->n_draws; i++) {
+	for (size_t i = 0; i < t->n_needs; i++) {
 		const struct draw *draw = &t->draws[i];
 
 		contest_note_tags(draw->limiter, &draw->class, &traces[i].tags);
@@ -172,7 +172,7 @@ static void note_traces(const struct ticket *t, struct trace *traces)
 
 static void remove_traces(struct governor *g, const struct ticket *t, const struct trace *traces)
 {
-	for (size_t i = 0; i < t->n_draws; i++) {
+	for (size_t i = 0; i < t->n_needs; i++) {
 		const struct draw *draw = &t->draws[i];
 
 		contest_restore_tags(draw->limiter, &draw->class, &traces[i].tags);
@@ -185,7 +185,8 @@ static void remove_traces(struct governor *g, const struct ticket *t, const stru
 static int explain_waiting(struct governor *g, const struct demand *demand,
 			   const struct telling *telling, struct explanation *ret)
 {
-	CLEANUP_FREE struct trace *traces = calloc(demand->n_draws + 1, sizeof(*traces));
+	CLEANUP_FREE struct trace *traces =
+		calloc(demand->n_draws + demand->n_silent + 1, sizeof(*traces));
 	uint64_t now_ns = telling->now_ns;
 	struct ticket *t = traces ? ticket_new(g, NO_ID, g->scratch, demand->n_draws) : NULL;
 

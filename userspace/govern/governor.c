@@ -46,9 +46,10 @@ struct governor *governor_new(const struct policy *policy, uint64_t now_ns, int6
 	TAILQ_INIT(&g->touched);
 	TAILQ_INIT(&g->holders);
 	g->scratch = calloc(demand_most(policy), sizeof(*g->scratch));
+	g->silent = calloc(demand_most(policy), sizeof(*g->silent));
 	g->stats = calloc(policy->n_limits + 1, sizeof(*g->stats));
 	if (!rules_init(&g->rules, policy) && !workloads_init(&g->workloads, policy) &&
-	    g->scratch && g->stats)
+	    g->scratch && g->silent && g->stats)
 		return g;
 	governor_free(g);
 	return NULL;
@@ -82,6 +83,7 @@ void governor_free(struct governor *g)
 	rules_free(&g->rules);
 	workloads_free(&g->workloads);
 	free(g->scratch);
+	free(g->silent);
 	free(g->stats);
 	free(g);
 }
@@ -104,7 +106,7 @@ void governor_set_wall_offset(struct governor *g, int64_t wall_offset_ns, uint64
 
 static void admit_unqueued(struct governor *g, struct ticket *t, uint64_t now_ns)
 {
-	for (size_t i = 0; i < t->n_draws; i++)
+	for (size_t i = 0; i < t->n_needs; i++)
 		contest_charge_unqueued(t->draws[i].limiter, &t->draws[i].class,
 					t->draws[i].amount);
 	ticket_draw(g, t, now_ns);
@@ -133,6 +135,7 @@ int governor_submit(struct governor *g, const struct ask *ask, uint64_t now_ns,
 
 	if (ticket_find(g, ask->id))
 		return -EEXIST;
+	absences_expire(g, now_ns);
 	limiters_collect(g, now_ns);
 	int r = demand_of(g, ask, true, NULL, now_ns, &demand);
 	if (r)
@@ -143,15 +146,16 @@ int governor_submit(struct governor *g, const struct ask *ask, uint64_t now_ns,
 				 .workload = demand.workload ? demand.workload->name : NULL};
 	if (demand.denied_by)
 		return 0;
-	t = ticket_new(g, ask->id, g->scratch, demand.n_draws);
+	t = ticket_new(g, ask->id, g->scratch, demand.n_draws + demand.n_silent);
 	if (!t)
 		return -ENOMEM;
+	t->n_needs = demand.n_draws;
 	t->seq = g->seq++;
 	t->since_ns = now_ns;
 	t->timeout_ns = demand.timeout_ns;
 	t->retry_key = ask->retry_key;
 	t->workload = demand.workload;
-	returns = absence_end(g, t, now_ns);
+	returns = absence_end(g, t);
 	if (ticket_may_pass(t, now_ns)) {
 		admit_unqueued(g, t, now_ns);
 		describe(ret, t, VERDICT_ADMITTED, NULL, now_ns);
@@ -233,13 +237,23 @@ struct hold {
 	uint64_t ready_ns; // when it may go
 };
 
+// A limiter that a 429 has shut is not worth keeping others waiting for.
+static bool is_shut_out(const struct lane *lane, uint64_t now_ns)
+{
+	for (size_t i = 0; i < lane->n_needs; i++)
+		if (lane->needs[i].limiter->bucket.shut_until_ns > now_ns)
+			return true;
+	return false;
+}
+
 static struct hold look_at_hold(const struct lane *lane, uint64_t now_ns)
 {
 	struct hold hold = {.ready_ns = now_ns};
 	size_t home;
 
 	hold.may_go = !lane_is_blocked(lane, now_ns, &home, &hold.ready_ns);
-	hold.is_over = hold.may_go || hold.ready_ns - now_ns > lane->hold_most_ns;
+	hold.is_over = hold.may_go || hold.ready_ns - now_ns > lane->hold_most_ns ||
+		       is_shut_out(lane, now_ns);
 	return hold;
 }
 
@@ -285,10 +299,13 @@ static void move(struct governor *g, struct lane *lane, size_t home, uint64_t re
 
 	contest_leave(g, lane);
 	contest_enter(g, lane, home);
-	if (!is_ready || ready_ns - now_ns > refill_ns || !lane_leads_everywhere(lane, now_ns))
+	if (!is_ready || ready_ns - now_ns > refill_ns || left->terms.calendar ||
+	    is_shut_out(lane, now_ns) || !lane_leads_everywhere(lane, now_ns))
 		return;
 	contest_hold(g, lane, refill_ns);
-	run_holders(g, d); // if all that kept it was a claim, and there it comes first now
+	// If all that kept it was a claim, it may go: there it comes first now.
+	if (lane->holds && d->n < d->max && look_at_hold(lane, now_ns).may_go)
+		let_go(g, lane_first(lane), d);
 }
 
 // Whether all has been done: false if there is no more room for decisions, or time for moves.

@@ -32,8 +32,8 @@ struct decision {
 	uint64_t id;
 	enum verdict verdict; // never VERDICT_QUEUED
 	uint64_t waited_ns;
-	const char *policy; // the limit or team that denied it; NULL otherwise. Valid until the
-			    // next reload
+	const char *policy;   // the limit or team that denied it; NULL otherwise. Valid until the
+			      // next reload
 	const char *workload; // of the first limit that matched; NULL: none did. As long valid
 	// How much priority moved it against first-in-first-out, in tokens of that limit: queued
 	// ahead when it came, less admitted since. Above 0: it was moved forward.
@@ -113,7 +113,8 @@ int governor_reload(struct governor *g, const struct policy *policy, ask_of_fn a
 		    uint64_t now_ns);
 
 // Opens and fills buckets, as if nothing had been drawn and no 429 been seen: those of the limit
-// (or team) `policy` with exactly this `key`; NULL: any. Returns how many.
+// `policy`, or, if that is a team's name, the team's ceilings and shares; with exactly this `key`.
+// Both may be as a bucket_view shows them. NULL: any. Returns how many.
 size_t governor_reset(struct governor *g, const char *policy, const char *key, uint64_t now_ns);
 
 // Views, for what people see. Strings are valid during the call.

@@ -9,7 +9,7 @@
 
 bool ticket_may_pass(const struct ticket *t, uint64_t now_ns)
 {
-	for (size_t i = 0; i < t->n_draws; i++) {
+	for (size_t i = 0; i < t->n_needs; i++) {
 		const struct limiter *l = t->draws[i].limiter;
 
 		if (l->root.heap.n || l->holder ||
@@ -123,7 +123,7 @@ static void abandon_leaves(const struct lane *lane)
 
 static bool find_leaves(struct lane *lane, const struct ticket *t)
 {
-	for (size_t i = 0; i < t->n_draws; i++) {
+	for (size_t i = 0; i < t->n_needs; i++) {
 		struct limiter *l = t->draws[i].limiter;
 
 		lane->needs[i] = (struct need){l, contest_leaf(l, &t->draws[i].class)};
@@ -136,7 +136,7 @@ static bool find_leaves(struct lane *lane, const struct ticket *t)
 
 static struct lane *lane_find_or_make(struct governor *g, const struct ticket *t, bool returns)
 {
-	struct lane *lane = calloc(1, sizeof(*lane) + t->n_draws * sizeof(*lane->needs)), *found;
+	struct lane *lane = calloc(1, sizeof(*lane) + t->n_needs * sizeof(*lane->needs)), *found;
 
 	if (!lane)
 		return NULL;
@@ -205,7 +205,7 @@ static void await_promotion(struct governor *g, struct ticket *t)
 {
 	bool is_ageing = false;
 
-	for (size_t i = 0; i < t->n_draws; i++)
+	for (size_t i = 0; i < t->n_needs; i++)
 		is_ageing |= t->draws[i].class.tier > 0;
 	if (!is_ageing) {
 		heap_remove(&g->ageing, &t->by_promotion);
@@ -227,7 +227,7 @@ int lane_enqueue(struct governor *g, struct ticket *t, bool returns, uint64_t no
 	if (!lane)
 		return -ENOMEM;
 	t->state = TICKET_WAITING;
-	for (size_t i = 0; i < t->n_draws; i++)
+	for (size_t i = 0; i < t->n_needs; i++)
 		limiter_await(t->draws[i].limiter, t->draws[i].amount);
 	join_lane(g, lane, t, now_ns);
 	await_promotion(g, t);
@@ -265,7 +265,7 @@ static void leave_lane(struct governor *g, struct ticket *t, bool is_drawn)
 
 void lane_remove(struct governor *g, struct ticket *t, bool is_drawn)
 {
-	for (size_t i = 0; i < t->n_draws; i++) {
+	for (size_t i = 0; i < t->n_needs; i++) {
 		struct limiter *l = t->draws[i].limiter;
 
 		limiter_unawait(l, t->draws[i].amount);
@@ -285,7 +285,7 @@ void lane_promote(struct governor *g, struct ticket *t, uint64_t now_ns)
 {
 	struct lane *lane;
 
-	for (size_t i = 0; i < t->n_draws; i++)
+	for (size_t i = 0; i < t->n_needs; i++)
 		t->draws[i].class.tier -= t->draws[i].class.tier > 0;
 	t->promotions++;
 	lane = lane_find_or_make(g, t, false);

@@ -1,7 +1,8 @@
 // Limiters are found by hash of what they enforce. Memory is bounded although keys may come from
 // requests (user, model): beyond LIMITERS_KEPT, those that are full and unused are dropped, since a
-// new one would be full too. Those in use are bounded by the traffic of the last minutes. The next
-// collection waits until the number has doubled, so its cost is constant per limiter made.
+// new one would be full too. Those in use are bounded by the traffic of the limits' intervals;
+// beyond LIMITERS_MOST, what is new shares one limiter for each limit. The next collection waits
+// until the number has doubled, so its cost is constant per limiter made.
 #include "govern/limiter.h"
 
 #include <errno.h>
@@ -129,6 +130,24 @@ static int add_guarantees(struct governor *g, struct limiter *l, uint64_t now_ns
 	return 0;
 }
 
+// The teams' percentages of a limit that the provider has told.
+static void retune_shares(struct governor *g, const struct limiter *whole, uint64_t now_ns)
+{
+	for (size_t i = 0; i < g->policy->n_teams; i++) {
+		struct limiter_id id = {.kind = LIMITER_SHARE,
+					.resource = whole->resource,
+					.limit = whole->limit,
+					.team = &g->policy->teams[i],
+					.key = whole->key,
+					.capacity = -1};
+		struct limiter *share = limiter_find(g, &id);
+		struct bucket_terms terms = limiter_terms(g, &id);
+
+		if (share && terms.capacity > 0)
+			bucket_retune(&share->bucket, terms.capacity, terms.interval_ns, now_ns);
+	}
+}
+
 void limiter_learn(struct governor *g, struct limiter *l, double capacity, uint64_t interval_ns,
 		   uint64_t now_ns)
 {
@@ -140,9 +159,9 @@ void limiter_learn(struct governor *g, struct limiter *l, double capacity, uint6
 		bucket_retune(&guarantee->bucket, capacity * guarantee->team->guarantee / 100,
 			      interval_ns, now_ns);
 	}
-	if (!l->guarantees && add_guarantees(g, l, now_ns))
-		return; // without memory there are none
-	contest_find_guaranteed(l);
+	if (l->guarantees || !add_guarantees(g, l, now_ns)) // without memory there are none
+		contest_find_guaranteed(l);
+	retune_shares(g, l, now_ns);
 }
 
 static struct limiter *limiter_new(struct governor *g, const struct limiter_id *id, uint64_t hash,
@@ -194,8 +213,14 @@ struct limiter *limiter_get(struct governor *g, const struct limiter_id *id, uin
 {
 	uint64_t hash = hash_of(id);
 	struct limiter *l = find(g, id, hash);
+	struct limiter_id others = *id;
 
-	return l ? l : limiter_new(g, id, hash, now_ns);
+	if (l || g->limiters.count < LIMITERS_MOST)
+		return l ? l : limiter_new(g, id, hash, now_ns);
+	others.key = "(others)";
+	hash = hash_of(&others);
+	l = find(g, &others, hash);
+	return l ? l : limiter_new(g, &others, hash, now_ns);
 }
 
 void limiter_free(struct limiter *l)

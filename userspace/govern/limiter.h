@@ -5,7 +5,8 @@
 
 #include "govern/state.h"
 
-#define LIMITERS_KEPT 4096 // idle ones are collected beyond so many
+#define LIMITERS_KEPT 4096  // idle ones are collected beyond so many
+#define LIMITERS_MOST 65536 // programs may name ever new users
 
 // Which limiter is meant.
 struct limiter_id {
@@ -16,6 +17,13 @@ struct limiter_id {
 	const char *key;
 	double capacity; // of a LIMITER_LIMIT; < 0: that of the limit
 };
+
+// Reserved by estimate, and settled by what the response says it used.
+static inline bool is_settled_by_usage(enum resource resource)
+{
+	return resource == RESOURCE_INPUT_TOKENS || resource == RESOURCE_OUTPUT_TOKENS ||
+	       resource == RESOURCE_TOTAL_TOKENS || resource == RESOURCE_COST;
+}
 
 // What the policy gives it. capacity < 0: it has no such rate.
 struct bucket_terms limiter_terms(const struct governor *g, const struct limiter_id *id);

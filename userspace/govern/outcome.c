@@ -36,6 +36,7 @@
 #include <string.h>
 #include "govern/limiter.h"
 #include "govern/ticket.h"
+#include "govern/views.h"
 
 #define MINUTE_S 60.0
 #define DAY_S 86400.0
@@ -69,12 +70,6 @@ void governor_amend(struct governor *g, uint64_t id, const double amounts[N_RESO
 	for (size_t i = 0; t && i < t->n_draws; i++)
 		if (!t->draws[i].is_fixed)
 			ticket_redraw(g, t, i, amounts[t->draws[i].limiter->resource], now_ns);
-}
-
-static bool is_settled_by_usage(enum resource resource)
-{
-	return resource == RESOURCE_INPUT_TOKENS || resource == RESOURCE_OUTPUT_TOKENS ||
-	       resource == RESOURCE_TOTAL_TOKENS || resource == RESOURCE_COST;
 }
 
 void governor_settle(struct governor *g, uint64_t id, const double used[N_RESOURCES],
@@ -201,6 +196,31 @@ void governor_learn(struct governor *g, uint64_t id, const struct outcome *o, ui
 	}
 }
 
+struct wanted {
+	const char *policy, *key;
+	bool is_meant;
+};
+
+static void compare(void *ctx, const struct bucket_view *view)
+{
+	struct wanted *wanted = ctx;
+
+	wanted->is_meant = (!wanted->policy || !strcmp(wanted->policy, view->policy)) &&
+			   (!wanted->key || !strcmp(wanted->key, view->key));
+}
+
+// Both by the names that people are shown, and by those of the policy.
+static bool is_wanted(const struct limiter *l, const char *policy, const char *key, uint64_t now_ns)
+{
+	struct wanted wanted = {policy, key, false};
+	const char *team = l->team ? l->team->name : NULL;
+
+	limiter_show(l, now_ns, compare, &wanted);
+	return wanted.is_meant || ((!policy || !strcmp(policy, limiter_denier(l)) ||
+				    (team && !strcmp(policy, team))) &&
+				   (!key || !strcmp(key, l->key)));
+}
+
 size_t governor_reset(struct governor *g, const char *policy, const char *key, uint64_t now_ns)
 {
 	struct hash_node *node;
@@ -209,7 +229,7 @@ size_t governor_reset(struct governor *g, const char *policy, const char *key, u
 	for (node = hashtab_first(&g->limiters); node; node = hashtab_next(&g->limiters, node)) {
 		struct limiter *l = container_of(node, struct limiter, node);
 
-		if ((policy && strcmp(policy, limiter_denier(l))) || (key && strcmp(key, l->key)))
+		if (!is_wanted(l, policy, key, now_ns))
 			continue;
 		bucket_reset(&l->bucket, now_ns);
 		for (size_t i = 0; i < l->n_guarantees; i++)

@@ -40,6 +40,15 @@ static const struct limit *limit_like(const struct policy *policy, const struct 
 	return NULL;
 }
 
+static void carry_guarantees(struct limiter *l, const struct limiter *old, uint64_t now_ns)
+{
+	for (size_t i = 0; i < l->n_guarantees; i++)
+		for (size_t j = 0; j < old->n_guarantees; j++)
+			if (!strcmp(l->guarantees[i].team->name, old->guarantees[j].team->name))
+				bucket_inherit(&l->guarantees[i].bucket, &old->guarantees[j].bucket,
+					       now_ns);
+}
+
 static int carry_limiter(struct governor *next, struct limiter *old, uint64_t now_ns)
 {
 	struct limiter_id id = {
@@ -68,6 +77,7 @@ static int carry_limiter(struct governor *next, struct limiter *old, uint64_t no
 		limiter_learn(next, l, old->bucket.terms.capacity, old->bucket.terms.interval_ns,
 			      now_ns);
 	bucket_inherit(&l->bucket, &old->bucket, now_ns);
+	carry_guarantees(l, old, now_ns);
 	l->drawn_in_all = old->drawn_in_all;
 	l->drawn = old->drawn;
 	l->is_changed = true;
@@ -102,7 +112,7 @@ static int carry_admitted(struct governor *next, const struct ticket *old)
 
 static bool must_contend(const struct ticket *t)
 {
-	for (size_t i = 0; i < t->n_draws; i++)
+	for (size_t i = 0; i < t->n_needs; i++)
 		if (!t->draws[i].limiter->denies)
 			return true;
 	return false;
@@ -126,9 +136,11 @@ static int carry_waiting(struct governor *next, const struct ticket *old, const 
 
 	if (r)
 		return r;
-	t = ticket_new(next, old->id, next->scratch, demand.denied_by ? 0 : demand.n_draws);
+	t = ticket_new(next, old->id, next->scratch,
+		       demand.denied_by ? 0 : demand.n_draws + demand.n_silent);
 	if (!t)
 		return -ENOMEM;
+	t->n_needs = demand.denied_by ? 0 : demand.n_draws;
 	t->seq = old->seq;
 	t->since_ns = old->since_ns;
 	t->timeout_ns = demand.timeout_ns;

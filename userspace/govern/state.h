@@ -138,6 +138,9 @@ struct ticket {
 	bool is_arriving;              // in governor.arriving
 	TAILQ_ENTRY(ticket) by_arrival;
 	size_t n_draws;
+	// Of those, the ones that it may have to wait for: the first. Of the others it asks nothing
+	// as far as is known, and they wait to be settled.
+	size_t n_needs;
 	struct draw draws[];
 };
 
@@ -195,8 +198,9 @@ struct governor {
 	struct lane_list holders;
 	size_t n_waiting;
 	uint64_t seq;
-	size_t collect_at;         // collect idle limiters when there are so many
-	struct draw *scratch;      // room for the draws of any request
+	size_t collect_at;    // collect idle limiters when there are so many
+	struct draw *scratch; // room for the draws of any request, …
+	struct draw *silent;  // … and for those of amount 0, until they are put behind the others
 	struct limit_stats *stats; // by limit
 };
 

@@ -28,7 +28,7 @@ struct ticket *ticket_new(struct governor *g, uint64_t id, const struct draw *dr
 		return NULL;
 	}
 	t->id = id;
-	t->n_draws = n_draws;
+	t->n_draws = t->n_needs = n_draws;
 	if (n_draws)
 		memcpy(t->draws, draws, n_draws * sizeof(*draws));
 	for (size_t i = 0; i < n_draws; i++)
@@ -86,7 +86,7 @@ static void count(struct governor *g, const struct draw *draw)
 {
 	struct limit_stats *stats;
 
-	if (draw->limiter->kind != LIMITER_LIMIT)
+	if (draw->limiter->kind != LIMITER_LIMIT || draw->amount <= 0)
 		return;
 	stats = &g->stats[draw->limiter->limit - g->policy->limits];
 	stats->accepted += draw->amount;
@@ -137,7 +137,7 @@ void ticket_redraw(struct governor *g, struct ticket *t, size_t i, double amount
 
 const char *ticket_denied_by(struct governor *g, const struct ticket *t, uint64_t now_ns)
 {
-	for (size_t i = 0; i < t->n_draws; i++) {
+	for (size_t i = 0; i < t->n_needs; i++) {
 		const struct limiter *l = t->draws[i].limiter;
 
 		if (!l->denies || bucket_admits(&l->bucket, t->draws[i].amount, now_ns))

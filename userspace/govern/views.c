@@ -224,7 +224,7 @@ static uint64_t all_suffice_ns(const struct ticket *t, uint64_t now_ns)
 {
 	uint64_t at_ns = now_ns;
 
-	for (size_t i = 0; i < t->n_draws; i++) {
+	for (size_t i = 0; i < t->n_needs; i++) {
 		const struct limiter *l = t->draws[i].limiter;
 		uint64_t ready_ns = l->denies ? now_ns : suffices_ns(l, t->draws[i].amount);
 
