@@ -93,6 +93,18 @@ def test_a_cancelled_stream_gives_back_what_it_did_not_use(sluiced, cgroup):
         assert 960 <= level <= 999, f"some 20 tokens were delivered in 2 s, and {1000 - level} counted"
 
 
+def test_what_the_provider_refuses_as_wrong_costs_no_tokens(openai, sluiced, cgroup):
+    """A request with a cap beyond reason is answered 400, and its charge is no debt for everybody."""
+    daemon = sluiced(policy(openai.port, "limits: [{ name: all, key: [], tpm: 6000 }]\n"))
+    wrong = chat("w1", content="x" * 40, max_tokens=5_000_000)
+    del wrong["body"]["messages"]
+    program = start("curl", cgroup("mine"), openai, wrong)
+    program.wait()
+    assert openai.row("w1")["status"] == 400
+    wait_for(lambda: levels(daemon, "all").get(("", "tokens"), 0) > 5900, 5,
+             lambda: f"the charge is given back: {daemon.limits()}")
+
+
 def test_auto_learns_the_limit(sluiced, ask):
     """Nothing is configured: capacity, window and level are the provider's own."""
     with Openai({"default": {"rpm": 120, "tpm": 6000}}) as openai:

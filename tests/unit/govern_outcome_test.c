@@ -279,9 +279,33 @@ static void nothing_said_of_an_unknown_request_matters(void **state)
 	world_free(w);
 }
 
+// Its model comes behind 64 KB of messages, so it is decided without a price; and even one whose
+// budget is used up goes, for it asks for nothing as far as is known. What it used counts.
+static void what_had_no_price_at_first_is_settled(void **state)
+{
+	(void)state;
+	struct world *w = world_new();
+	double amounts[N_RESOURCES] = {[RESOURCE_COST] = 30}, used[N_RESOURCES] = {0};
+
+	world_limit(w, "l", RESOURCE_COST, 100, NULL);
+	world_begin(w, 0);
+	assert_int_equal(submit(w, ASK(w, 1, 10), 0), VERDICT_ADMITTED);
+	governor_amend(w->g, 1, amounts, 0);
+	assert_near(level(w, "l", "", RESOURCE_COST, 0), 70);
+	used[RESOURCE_COST] = 120;
+	governor_settle(w->g, 1, used, 0);
+	assert_near(level(w, "l", "", RESOURCE_COST, 0), -20);
+	assert_int_equal(submit(w, ASK(w, 2, 10), 0), VERDICT_ADMITTED);
+	used[RESOURCE_COST] = 1;
+	governor_settle(w->g, 2, used, 0);
+	assert_near(level(w, "l", "", RESOURCE_COST, 0), -21);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_had_no_price_at_first_is_settled),
 		cmocka_unit_test(a_request_that_turns_out_dearer_is_charged_in_full),
 		cmocka_unit_test(amending_lets_the_next_go),
 		cmocka_unit_test(what_was_used_replaces_what_was_reserved),

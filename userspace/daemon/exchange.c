@@ -318,6 +318,23 @@ static struct exchange *first_unanswered(struct flow *flow)
 	return NULL;
 }
 
+// It was refused as wrong (RFC 9110 section 15.5): it counts as a request, and nothing else of it
+// was charged. Else an absurd max_tokens would be a debt for everybody. Should the provider have
+// charged it all the same, its headers, read next, say so.
+static bool was_refused(const struct response *r)
+{
+	return r->status >= 400 && r->status < 500 && r->status != 429;
+}
+
+static void give_back_charge(struct daemon *d, struct exchange *exchange)
+{
+	double amounts[N_RESOURCES];
+
+	memcpy(amounts, exchange->amounts, sizeof(amounts));
+	amounts[RESOURCE_TOKENS] = amounts[RESOURCE_IMAGES] = 0;
+	governor_amend(d->governor, exchange->id, amounts, clock_now_ns());
+}
+
 static void begin_response(struct daemon *d, struct exchange *exchange, const struct response *r)
 {
 	if (exchange->state ==
@@ -327,6 +344,8 @@ static void begin_response(struct daemon *d, struct exchange *exchange, const st
 	}
 	exchange->state = EXCHANGE_RESPONDING;
 	flow_update_gate(d, exchange->flow, clock_now_ns());
+	if (exchange->in_governor && was_refused(r))
+		give_back_charge(d, exchange);
 	if (exchange->in_governor && r->status != 429) // a 429 says more in its body
 		learn(d, exchange, r);
 }

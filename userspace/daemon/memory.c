@@ -1,7 +1,9 @@
 // What survives a restart: the level of every bucket, written once a second as far as it changed.
 // That the store fails (a full disk, a broken file) must not fail the daemon: it goes on without,
 // and store/ says so.
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -16,8 +18,8 @@ static void restore(void *daemon, const struct bucket_state *state)
 	int err = governor_restore(d->governor, state, clock_now_ns());
 
 	if (err)
-		log_debug("level of %s%s not restored: no such limit any more", state->limit,
-			  state->team);
+		log_debug("level of %s%s not restored: %s", state->limit, state->team,
+			  err == -ENOENT ? "no such limit any more" : strerror(-err));
 }
 
 void memory_open(struct daemon *d, const char *directory)

@@ -1,6 +1,6 @@
 // The newest finished requests, for `sluice record` and for explanations: a ring of TRACES_KEPT
 // lines of a trace (simulate/trace.h), each with a number of its own, "seq", from 1. A line takes
-// about 600 bytes.
+// typically 600 bytes.
 #ifndef SLUICE_DAEMON_TRACE_H
 #define SLUICE_DAEMON_TRACE_H
 

@@ -40,7 +40,8 @@
 // and the other way round it is. Holding is then what costs least. Without, it waits at the slower
 // limiter, whose refill takes longer than that wait, so that then the faster one is waited for with
 // both held: each move that is not a hold is to a slower limiter. A hold ends when it would take
-// longer after all (a 429). Holds are taken on all limiters of a lane or none, so two holders
+// longer after all, and there is none while a 429 shuts a limiter, or at a calendar window, which
+// does not fill. Holds are taken on all limiters of a lane or none, so two holders
 // cannot wait for each other.
 //
 // A team's guarantee (percent) is a bucket of its own beside the limiter's, which fills at that

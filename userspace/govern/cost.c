@@ -34,7 +34,7 @@
 
 #define CHARS_PER_TOKEN 4
 #define MAX_ANSWERS 128 // documented
-#define MAX_CAP_TOKENS 2e6
+#define MAX_CAP_TOKENS 1e8
 #define TOOL_BYTES_PER_TOKEN 7
 #define TOKENS_PER_IMAGE 765
 #define CHAT_OVERHEAD 2

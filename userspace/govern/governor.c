@@ -16,7 +16,7 @@
 // lane, and stands in a heap by that time. Letting one go costs O(log n), and so does moving a
 // lane. When two limiters take turns in being short, all that wait may have to move: after
 // MOST_MOVES_A_RUN the rest is left to the next run, which is due at once, so that no run takes
-// long. governor_next_ns() looks at the heaps' first entries.
+// long. governor_next_ns() looks at the heaps' first entries, and at the lanes that hold.
 #include "govern/governor.h"
 
 #include <errno.h>
