@@ -256,3 +256,13 @@ def test_bad_config(text, place):
                                "--state-dir", folder / "state")
     assert re.search(re.escape(f"{config}{place}") + (r"\d+: " if place == ":" else ""), message), message
     assert not (folder / "sock").exists()
+
+
+def test_the_documented_policy_loads(tmp_path):
+    """The examples of docs/policy.md, taken together, are a policy that sluiced takes."""
+    text = (ROOT / "docs/policy.md").read_text()
+    lines = [line[4:] for line in text.splitlines() if line.startswith("    ")]
+    (tmp_path / "policy.yaml").write_text("\n".join(lines))
+    answer = subprocess.run([BUILD / "sluice", "validate", tmp_path / "policy.yaml"], capture_output=True, text=True,
+                            timeout=30)
+    assert answer.returncode == 0, answer.stderr
