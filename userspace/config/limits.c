@@ -2,6 +2,7 @@
 #include "config/limits.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -294,5 +295,24 @@ void limits_complete(struct policy *policy)
 			limit->over_limit = OVER_LIMIT_DENY;
 		limit->mirrors = limit_mirrors(limit);
 		limit->is_per_model = limit_is_per_model(limit);
+	}
+}
+
+void limits_each_entry(struct reader *r, const yaml_node_t *node, const char *list,
+		       const char *what, void (*read)(struct reader *r, const yaml_node_t *node))
+{
+	char expected[32];
+
+	snprintf(expected, sizeof(expected), "a list of %s", list);
+	if (node_is_null(node) || !reader_wants(r, node, YAML_SEQUENCE_NODE, list, expected))
+		return;
+	for (const yaml_node_item_t *at = node->data.sequence.items.start;
+	     at < node->data.sequence.items.top; at++) {
+		const yaml_node_t *item = document_node(r->document, *at);
+
+		if (!reader_take(r, item))
+			return;
+		if (reader_wants(r, item, YAML_MAPPING_NODE, what, "a mapping (name: …)"))
+			read(r, item);
 	}
 }

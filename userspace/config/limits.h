@@ -47,4 +47,9 @@ void policies_read(struct reader *reader, const yaml_node_t *node, void *value);
 // When all files are read.
 void limits_complete(struct policy *policy);
 
+// Reads each entry of a list of mappings ("limits", of which each is "a limit"); null is none. What
+// is not one is noted.
+void limits_each_entry(struct reader *r, const yaml_node_t *node, const char *list,
+		       const char *what, void (*read)(struct reader *r, const yaml_node_t *node));
+
 #endif

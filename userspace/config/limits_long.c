@@ -225,29 +225,22 @@ static void add_limit(struct reader *r, const yaml_node_t *node, const struct en
 		limit->scheduler = read_scheduler(r, e->scheduler);
 }
 
+static void read_entry(struct reader *r, const yaml_node_t *node)
+{
+	__attribute__((cleanup(entry_release))) struct entry entry = {0};
+	size_t before = reader_problem_count(r);
+
+	schema_read(r, node, &ENTRY_SCHEMA, &entry);
+	if (reader_problem_count(r) != before)
+		return;
+	check_keys(r, node, &entry);
+	struct value_interval window = window_of(r, node, &entry);
+	if (reader_problem_count(r) == before)
+		add_limit(r, node, &entry, window);
+}
+
 void policies_read(struct reader *r, const yaml_node_t *node, void *value)
 {
 	(void)value;
-	if (node_is_null(node))
-		return;
-	if (!reader_wants(r, node, YAML_SEQUENCE_NODE, "policies", "a list of policies"))
-		return;
-	for (const yaml_node_item_t *at = node->data.sequence.items.start;
-	     at < node->data.sequence.items.top; at++) {
-		const yaml_node_t *item = document_node(r->document, *at);
-		__attribute__((cleanup(entry_release))) struct entry entry = {0};
-		size_t before = reader_problem_count(r);
-
-		if (!reader_take(r, item))
-			return;
-		if (!reader_wants(r, item, YAML_MAPPING_NODE, "a policy", "a mapping (name: …)"))
-			continue;
-		schema_read(r, item, &ENTRY_SCHEMA, &entry);
-		if (reader_problem_count(r) != before)
-			continue;
-		check_keys(r, item, &entry);
-		struct value_interval window = window_of(r, item, &entry);
-		if (reader_problem_count(r) == before)
-			add_limit(r, item, &entry, window);
-	}
+	limits_each_entry(r, node, "policies", "a policy", read_entry);
 }

@@ -211,27 +211,20 @@ static void check_entry(struct reader *r, const yaml_node_t *node, const struct 
 	check_day(r, node, "tpm", e->tpm, "tpd", e->tpd);
 }
 
+static void read_entry(struct reader *r, const yaml_node_t *node)
+{
+	__attribute__((cleanup(entry_release))) struct entry entry = {0};
+	size_t before = reader_problem_count(r);
+
+	schema_read(r, node, &ENTRY_SCHEMA, &entry);
+	if (reader_problem_count(r) != before)
+		return;
+	check_entry(r, node, &entry);
+	add_limits(r, node, &entry);
+}
+
 void limits_read(struct reader *r, const yaml_node_t *node, void *value)
 {
 	(void)value;
-	if (node_is_null(node))
-		return;
-	if (!reader_wants(r, node, YAML_SEQUENCE_NODE, "limits", "a list of limits"))
-		return;
-	for (const yaml_node_item_t *at = node->data.sequence.items.start;
-	     at < node->data.sequence.items.top; at++) {
-		const yaml_node_t *item = document_node(r->document, *at);
-		__attribute__((cleanup(entry_release))) struct entry entry = {0};
-		size_t before = reader_problem_count(r);
-
-		if (!reader_take(r, item))
-			return;
-		if (!reader_wants(r, item, YAML_MAPPING_NODE, "a limit", "a mapping (name: …)"))
-			continue;
-		schema_read(r, item, &ENTRY_SCHEMA, &entry);
-		if (reader_problem_count(r) != before)
-			continue;
-		check_entry(r, item, &entry);
-		add_limits(r, item, &entry);
-	}
+	limits_each_entry(r, node, "limits", "a limit", read_entry);
 }
