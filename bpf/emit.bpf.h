@@ -7,7 +7,7 @@
 static __always_inline void start_event(struct sluice_event *event, __u32 type, __u64 cookie)
 {
 	event->type = type;
-	event->padding = 0;
+	event->number = 0;
 	event->cookie = cookie;
 	event->time_ns = bpf_ktime_get_ns();
 }

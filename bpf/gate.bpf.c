@@ -3,14 +3,16 @@
 //
 //   packet ─▶ no payload, RST, retransmission, handshake ──────────────────▶ pass
 //          ─▶ ClientHello: host governed? its process probed?  ── not yet ─▶ keep ≤ 1 s
-//          ─▶ data: 0 < granted, write_end <= granted? ── no ─────────────▶ keep
+//          ─▶ data: granted, as include/sluice/abi.h says? ── no ─────────▶ keep
 //
 // Keeping: tcp_write_xmit() gets -EPERM from ip_queue_xmit() and stops before the segment counts
 // as sent, so it is neither lost nor retransmitted, and the next push or timer tries it again.
 #include "emit.bpf.h"
-#include "handshake.bpf.h"
+#include "records.bpf.h"
 
 enum { KEEP = 0, PASS = 1, JUDGE = 2 };
+enum { CONNECT_SEGMENTS = 8 };
+#define CONNECT_METHOD 0x434f4e4e45435420ULL // "CONNECT "
 
 static __always_inline int daemon_is_dead(void)
 {
@@ -83,7 +85,9 @@ static __always_inline int is_governed_host(struct __sk_buff *skb, __u32 hello,
 		if (bpf_map_lookup_elem(&hosts, host) || is_wildcard_host(skb, at, length, host))
 			return 1;
 	}
-	return bpf_map_lookup_elem(&addresses, flow->address) != NULL;
+	// A proxy's address says nothing of who is behind it.
+	return !(flow->flags & SLUICE_FLOW_CONNECT) &&
+	       bpf_map_lookup_elem(&addresses, flow->address) != NULL;
 }
 
 static __always_inline int emit_hello(__u64 cookie, const struct sluice_flow *flow,
@@ -106,6 +110,28 @@ static __always_inline int emit_hello(__u64 cookie, const struct sluice_flow *fl
 	return 0;
 }
 
+// A CONNECT to a proxy (RFC 9110 §9.3.6), and what may come before the ClientHello behind it: a
+// second one with credentials.
+static __always_inline int is_connect(struct __sk_buff *skb, struct sluice_flow *flow,
+				      const struct packet *p)
+{
+	__u64 start;
+
+	if (flow->flags & SLUICE_FLOW_CONNECT)
+		return flow->burst++ < CONNECT_SEGMENTS;
+	if (bpf_skb_load_bytes(skb, p->header_bytes, &start, sizeof(start)) ||
+	    start != bpf_cpu_to_be64(CONNECT_METHOD))
+		return 0;
+	flow->flags |= SLUICE_FLOW_CONNECT;
+	return 1;
+}
+
+static __always_inline int forget(__u64 cookie)
+{
+	bpf_map_delete_elem(&flows, &cookie); // not ours: no further cost
+	return PASS;
+}
+
 // The first data segment of a connection: JUDGE it if the flow is one of ours, which the daemon is
 // told.
 static __always_inline int first_segment(struct __sk_buff *skb, __u64 cookie,
@@ -117,24 +143,24 @@ static __always_inline int first_segment(struct __sk_buff *skb, __u64 cookie,
 	int must_wait;
 
 	if (!is_client_hello(skb, p->header_bytes)) {
+		if (is_connect(skb, flow, p))
+			return PASS;
 		count(SLUICE_COUNT_NOT_TLS);
-		bpf_map_delete_elem(&flows, &cookie);
-		return PASS;
+		return forget(cookie);
 	}
 	if (bpf_skb_load_bytes(skb, p->header_bytes, &record, sizeof(record)) ||
 	    bpf_skb_load_bytes(skb, p->header_bytes + RANDOM_AT, flow->random,
 			       sizeof(flow->random)) ||
-	    !is_governed_host(skb, p->header_bytes, flow, &host)) {
-		bpf_map_delete_elem(&flows, &cookie); // not ours: no further cost
-		return PASS;
-	}
+	    !is_governed_host(skb, p->header_bytes, flow, &host))
+		return forget(cookie);
 	if (bpf_map_update_elem(&by_random, flow->random, &cookie, BPF_ANY))
 		count_lost(SLUICE_LOST_FLOWS_FULL);
 	must_wait = mode != SLUICE_MODE_OFF && !bpf_map_lookup_elem(&tapped, &tgid);
 	flow->flags |= SLUICE_FLOW_HELLO;
 	flow->family = p->family;
-	flow->handshake_end =
+	flow->handshake_end = flow->record_end =
 		p->seq + TLS_RECORD_BYTES + (record.length[0] << 8 | record.length[1]);
+	flow->burst = 0;
 	flow->wire_end = p->seq;                             // nothing sent yet
 	if (emit_hello(cookie, flow, p, &host, must_wait)) { // the daemon will never know of it
 		let_expire(flow);
@@ -155,21 +181,61 @@ static __always_inline int may_say_hello(struct sluice_flow *flow)
 
 static __always_inline int is_open(const struct sluice_gate *gate, const struct sluice_flow *flow)
 {
-	return gate && (gate->mode == SLUICE_GATE_OPAQUE ||
-			(gate->granted && flow->write_end <= gate->granted));
+	if (!gate || !gate->granted)
+		return 0;
+	return flow->write_end <= gate->granted ||
+	       (flow->follows_frames && flow->request_begin < gate->granted);
 }
 
-// New data of a governed flow.
-static __always_inline int decide_on_data(struct __sk_buff *skb, const struct sluice_gate *gate,
-					  struct sluice_flow *flow, const struct packet *p)
+static __always_inline void emit_burst(__u64 cookie, __u32 number)
 {
-	int short_record = !!(flow->flags & SLUICE_FLOW_SHORT_PASSED);
-	__u32 end;
+	struct sluice_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 
-	if (is_handshake_only(skb, p, &short_record, &end)) {
-		if (short_record)
-			flow->flags |= SLUICE_FLOW_SHORT_PASSED;
-		flow->handshake_end = end;
+	if (!event) {
+		count_lost(SLUICE_LOST_RING_FULL);
+		return;
+	}
+	start_event(event, SLUICE_EVENT_BURST, cookie);
+	event->number = number;
+	bpf_ringbuf_submit(event, 0);
+}
+
+// Nothing was written, as far as the probes tell, since the burst before, and all that was had
+// left: they have failed, or another process writes, or a function that is not probed. The first
+// burst's plaintext may have come under its session's name (map `unbound`).
+static __always_inline int is_unseen(const struct sluice_gate *gate, const struct sluice_flow *flow)
+{
+	return gate && gate->mode == SLUICE_GATE_GOVERNED && flow->burst > 1 &&
+	       flow->write_end == flow->burst_write_end && flow->data_bytes >= flow->write_end;
+}
+
+static __always_inline void count_bursts(__u64 cookie, const struct sluice_gate *gate,
+					 struct sluice_flow *flow, const struct packet *p,
+					 const struct records *r)
+{
+	if (!r->has_data || !begins_burst(flow, p))
+		return;
+	begin_burst(flow, p);
+	if (is_unseen(gate, flow))
+		flow->flags |= SLUICE_FLOW_UNSEEN;
+	if (flow->flags & SLUICE_FLOW_UNSEEN || (gate && gate->mode == SLUICE_GATE_BURSTS))
+		emit_burst(cookie, flow->burst);
+	flow->burst_write_end = flow->write_end;
+}
+
+// Of a flow whose plaintext is read (or may be yet). In TLS 1.3 the Finished looks like data: one
+// short record is let by in a connection's life.
+static __always_inline int decide_on_plaintext(const struct sluice_gate *gate,
+					       struct sluice_flow *flow, const struct records *r)
+{
+	if (flow->flags & SLUICE_FLOW_UNSEEN)
+		return wait_for_daemon(flow, SLUICE_UNDECIDED_NS);
+	if (is_open(gate, flow))
+		return PASS;
+	if (!r->has_data && !r->n_short)
+		return PASS; // handshake, or an alert
+	if (!r->has_data && r->n_short == 1 && !(flow->flags & SLUICE_FLOW_SHORT_PASSED)) {
+		flow->flags |= SLUICE_FLOW_SHORT_PASSED;
 		return PASS;
 	}
 	if (gate)
@@ -180,29 +246,39 @@ static __always_inline int decide_on_data(struct __sk_buff *skb, const struct sl
 			       flow->write_end ? SLUICE_HEARTBEAT_STALE_NS : SLUICE_UNDECIDED_NS);
 }
 
+static __always_inline int decide_on_burst(const struct sluice_gate *gate,
+					   const struct sluice_flow *flow, const struct records *r)
+{
+	if (!r->has_data && flow->short_bytes + r->short_bytes <= SHORT_BYTES_MOST)
+		return PASS;
+	return flow->burst <= gate->granted ? PASS : KEEP;
+}
+
 static __always_inline int decide(struct __sk_buff *skb, __u64 cookie, struct sluice_flow *flow,
-				  const struct packet *p)
+				  const struct packet *p, struct records *r)
 {
 	const struct sluice_gate *gate;
 
-	if ((flow->flags & SLUICE_FLOW_SENT) && seq_before(p->seq, flow->wire_end))
-		return PASS; // retransmission
 	if (!(flow->flags & SLUICE_FLOW_HELLO)) {
 		int verdict = first_segment(skb, cookie, flow, p);
 
 		if (verdict != JUDGE)
 			return verdict;
 	}
+	scan_records(skb, p, flow, r);
+	gate = bpf_map_lookup_elem(&gates, &cookie);
+	count_bursts(cookie, gate, flow, p, r);
 	// An expired flow's past is unknown, whatever the daemon thinks by now.
 	if (mode == SLUICE_MODE_OFF || flow->flags & SLUICE_FLOW_EXPIRED ||
-	    (daemon_is_dead() && !shut_on_failure))
+	    (gate && gate->mode == SLUICE_GATE_PASS) || (daemon_is_dead() && !shut_on_failure))
 		return PASS;
-	gate = bpf_map_lookup_elem(&gates, &cookie);
-	if (is_open(gate, flow))
-		return PASS;
-	if (seq_before(p->seq, flow->handshake_end)) // the ClientHello, or the rest of one
+	// The ClientHello, or the rest of one.
+	if (!flow->burst && seq_before(p->seq, flow->handshake_end))
 		return gate ? PASS : may_say_hello(flow);
-	return mode == SLUICE_MODE_ENFORCE ? decide_on_data(skb, gate, flow, p) : PASS;
+	if (mode != SLUICE_MODE_ENFORCE)
+		return PASS;
+	return gate && gate->mode == SLUICE_GATE_BURSTS ? decide_on_burst(gate, flow, r)
+							: decide_on_plaintext(gate, flow, r);
 }
 
 static __always_inline void note_passed(struct sluice_flow *flow, const struct packet *p)
@@ -211,7 +287,9 @@ static __always_inline void note_passed(struct sluice_flow *flow, const struct p
 		flow->acked = p->ack;
 	if (!p->payload_bytes)
 		return;
-	if (seq_before(flow->wire_end, p->seq + p->payload_bytes))
+	// Of a flow that is older than the daemon nothing was known until now.
+	if (!(flow->flags & SLUICE_FLOW_SENT) ||
+	    seq_before(flow->wire_end, p->seq + p->payload_bytes))
 		flow->wire_end = p->seq + p->payload_bytes;
 	flow->flags = (flow->flags | SLUICE_FLOW_SENT) & ~SLUICE_FLOW_HELD;
 	flow->undecided_ns = 0; // the next wait, if there is one, has its own time
@@ -256,8 +334,10 @@ SEC("cgroup_skb/egress")
 int sluice_gate(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk; // one load: the verifier tracks this copy only
+	struct records records = {};
 	struct packet p = {};
 	struct sluice_flow *flow;
+	int is_new;
 	__u64 cookie;
 
 	sk = sk ? bpf_sk_fullsock(sk) : NULL;
@@ -267,10 +347,15 @@ int sluice_gate(struct __sk_buff *skb)
 	flow = bpf_map_lookup_elem(&flows, &cookie);
 	if (!flow || read_packet(skb, &p) || p.flags & (TCP_FLAG_SYN_BIT | TCP_FLAG_RST_BIT))
 		return PASS;
-	if (p.payload_bytes && decide(skb, cookie, flow, &p) == KEEP) {
+	// A retransmission passes, as it has passed before.
+	is_new = p.payload_bytes &&
+		 !(flow->flags & SLUICE_FLOW_SENT && seq_before(p.seq, flow->wire_end));
+	if (is_new && decide(skb, cookie, flow, &p, &records) == KEEP) {
 		note_kept(skb, cookie, flow, &p);
 		return KEEP;
 	}
 	note_passed(flow, &p);
+	if (is_new && flow->flags & SLUICE_FLOW_HELLO)
+		note_records(flow, &p, &records);
 	return PASS;
 }

@@ -1,5 +1,5 @@
-// What the kernel needs to know of TLS: the ClientHello's random and server name, and whether a
-// segment holds nothing but handshake (RFC 8446 §4.1.2, §5.1; RFC 6066 §3).
+// What the kernel needs to know of a TLS handshake: the ClientHello's random and server name
+// (RFC 8446 §4.1.2, §5.1; RFC 6066 §3).
 #ifndef SLUICE_HANDSHAKE_BPF_H
 #define SLUICE_HANDSHAKE_BPF_H
 
@@ -15,10 +15,6 @@ enum {
 	RANDOM_AT = 11, // record header 5, handshake header 4, legacy_version 2
 	SESSION_ID_AT = 43,
 	MAX_EXTENSIONS = 48,
-	MAX_RECORDS = 8,
-	// A TLS 1.3 Finished is 53 or 69 bytes as a record body (SHA-256 or SHA-384). A request is
-	// longer: its Authorization header alone is.
-	SHORT_RECORD_BYTES = 80,
 };
 
 struct record {
@@ -89,35 +85,6 @@ static __always_inline int find_server_name(struct __sk_buff *skb, __u32 hello, 
 		at += 4 + n;
 	}
 	return at + 4 <= end ? -1 : 0;
-}
-
-// Whether the segment holds handshake records only, or an alert. In TLS 1.3 the Finished looks
-// like application data: one short such record is let by in a connection's life (*short_record).
-// *ret_end: sequence number behind its last record, which may be continued in a later segment.
-static __always_inline int is_handshake_only(struct __sk_buff *skb, const struct packet *p,
-					     int *short_record, __u32 *ret_end)
-{
-	struct record record;
-	__u32 at = 0;
-
-	for (int i = 0; i < MAX_RECORDS && at < p->payload_bytes; i++) {
-		__u32 length;
-
-		if (bpf_skb_load_bytes(skb, p->header_bytes + at, &record, sizeof(record)) ||
-		    record.version[0] != 3)
-			return 0;
-		length = record.length[0] << 8 | record.length[1];
-		if (record.type == TLS_APPLICATION_DATA) {
-			if (*short_record || length > SHORT_RECORD_BYTES)
-				return 0;
-			*short_record = 1;
-		} else if (record.type < TLS_CHANGE_CIPHER_SPEC || record.type > TLS_HANDSHAKE) {
-			return 0;
-		}
-		at += TLS_RECORD_BYTES + length;
-	}
-	*ret_end = p->seq + at;
-	return at >= p->payload_bytes;
 }
 
 #endif

@@ -78,6 +78,15 @@ struct {
 	__type(value, __u32);
 } tapped SEC(".maps") __weak;
 
+// tgid of a process that a probed one has forked → tgid of the first of the family. Written at
+// fork, deleted at exec and exit. Full: the child's use of its parent's connections is not seen.
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, __u32);
+} families SEC(".maps") __weak;
+
 // probe cookie → layout of that library's SSL object. Written by the daemon.
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -104,8 +113,11 @@ struct call {
 	__u64 length_pointer; // of the _ex functions, which give the length through it; else 0
 	__u64 cookie;         // of the flow; 0: unbound
 	__u64 start;          // plaintext offset at which a write begins
+	__u64 length;         // of a write, as far as it was told when it began
 	__u32 library;
 	__u32 under_way; // SLUICE_WRITE + 1, SLUICE_READ + 1, or 0
+	__u32 uncorking; // it is within gnutls_record_uncork(), which calls gnutls_record_send()
+	__u32 padding;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);

@@ -1,11 +1,21 @@
-// Probes on a TLS library's write and read functions: what the program says, before it is
-// encrypted, and what it is told.
+// Probes on the write and read functions of TLS libraries with C's calling convention: OpenSSL,
+// BoringSSL and LibreSSL (SSL_*), GnuTLS (gnutls_record_*). They find whose plaintext it is, by the
+// client random in the library's own object; plaintext.bpf.h does the rest.
 //
-// A write's entry raises flow.write_end before a byte of it can be sent, so the gate is shut in
-// time whatever the daemon does. Its return commits what the library took: a write that
-// failed with WANT_WRITE is called again with the same data and counts once.
-#include "emit.bpf.h"
+// GnuTLS, as lib/record.c and lib/record_range.c of 3.7 have it:
+//
+//     gnutls_record_send ──▶ gnutls_record_send2    one record at most; or, corked, all of it
+//     gnutls_record_uncork ─▶ gnutls_record_send    of what the corked writes had been given
+//     gnutls_record_send_range                      several records, on its own
+//     gnutls_record_recv
+//
+// Not probed: gnutls_record_send_early_data (before there is a random), _recv_seq (DTLS) and
+// _recv_packet. What is written by them alone makes a flow an opaque one.
+#include "plaintext.bpf.h"
 #include <bpf/bpf_tracing.h>
+
+// The plaintext of a TLS record (RFC 8446 §5.1).
+enum { RECORD_BYTES = 16384 };
 
 // The flow of an SSL object, by the client random that the object holds; NULL if it is none of
 // ours. *ret_learned is 0 where the library's layout is not known.
@@ -30,67 +40,7 @@ static __always_inline struct sluice_flow *flow_of(__u64 ssl, __u32 library_id, 
 		return NULL;
 	*ret_cookie = *cookie;
 	flow = bpf_map_lookup_elem(&flows, cookie);
-	// A server on this host holds the same random in its own SSL object.
-	return flow && flow->tgid == bpf_get_current_pid_tgid() >> 32 ? flow : NULL;
-}
-
-struct piece {
-	__u64 cookie, ssl, offset, buffer, length; // of the whole chunk
-	__u32 library, direction;
-};
-
-// Copies `want` bytes of `capacity` at most into an event. `capacity` is a constant at each call,
-// as bpf_ringbuf_reserve() wants it.
-static __always_inline void emit_piece(const struct piece *c, __u64 done, __u64 want, __u64 skipped,
-				       const __u32 capacity)
-{
-	struct sluice_chunk *chunk = bpf_ringbuf_reserve(&events, sizeof(*chunk) + capacity, 0);
-
-	if (!chunk) {
-		count_lost(SLUICE_LOST_RING_FULL);
-		return;
-	}
-	start_event(&chunk->event, SLUICE_EVENT_CHUNK, c->cookie);
-	chunk->ssl = c->ssl;
-	chunk->tgid = bpf_get_current_pid_tgid() >> 32;
-	chunk->library = c->library;
-	chunk->direction = c->direction;
-	chunk->offset = c->offset + done;
-	chunk->skipped = skipped;
-	barrier_var(want); // keeps the compiler from leaving out what only the verifier needs
-	if (want > capacity)
-		want = capacity;
-	chunk->length = want;
-	if (bpf_probe_read_user(chunk->data, want, (void *)(c->buffer + done))) {
-		count_lost(SLUICE_LOST_FAULT);
-		bpf_ringbuf_discard(chunk, BPF_RB_NO_WAKEUP);
-		return;
-	}
-	bpf_ringbuf_submit(chunk, 0);
-}
-
-static long emit_next_piece(__u32 index, void *data)
-{
-	const struct piece *c = data;
-	__u64 done = (__u64)index * SLUICE_PIECE_BYTES, left = c->length - done, skipped = 0;
-
-	if (done >= c->length)
-		return 1;
-	if (left > SLUICE_PIECE_BYTES && index == SLUICE_MAX_PIECES - 1)
-		skipped = left - SLUICE_PIECE_BYTES;
-	// Room by need: small writes and reads are the many.
-	if (left <= 512)
-		emit_piece(c, done, left, skipped, 512);
-	else if (left <= 4096)
-		emit_piece(c, done, left, skipped, 4096);
-	else
-		emit_piece(c, done, left, skipped, SLUICE_PIECE_BYTES);
-	return 0;
-}
-
-static __always_inline void emit_chunk(struct piece *c)
-{
-	bpf_loop(SLUICE_MAX_PIECES, emit_next_piece, c, 0);
+	return flow && is_of_family(flow) ? flow : NULL;
 }
 
 static __always_inline struct call *this_call(void)
@@ -120,9 +70,9 @@ static __always_inline void emit_object(const struct piece *write)
 }
 
 // Before its library is learned, an SSL object's bytes are counted under its own address.
-static __always_inline void write_unbound(struct call *call, __u64 length, struct piece *piece)
+static __always_inline void begin_unbound_write(struct call *call, struct piece *piece)
 {
-	struct sluice_session session = session_of(call->ssl);
+	struct sluice_session session = session_of(piece->ssl);
 	struct sluice_session_bytes none = {.since_ns = bpf_ktime_get_ns()}, *bytes;
 	__u32 tgid = session.tgid;
 
@@ -132,59 +82,96 @@ static __always_inline void write_unbound(struct call *call, __u64 length, struc
 	bytes = bpf_map_lookup_elem(&unbound, &session);
 	if (!bytes)
 		return;
-	call->cookie = 0;
-	call->start = bytes->written;
-	call->under_way = SLUICE_WRITE + 1;
-	bytes->write_end = bytes->written + length;
+	if (call) {
+		call->cookie = 0;
+		call->start = bytes->written;
+		call->length = piece->length;
+		call->under_way = SLUICE_WRITE + 1;
+	}
+	bytes->write_end = bytes->written + piece->length;
 	piece->offset = bytes->written;
 	emit_object(piece);
 	emit_chunk(piece);
 }
 
-// The first write after the library was learned: takes over what was counted before.
+static __always_inline void end_unbound_write(const struct call *call, __u64 moved)
+{
+	struct sluice_session session = session_of(call->ssl);
+	struct sluice_session_bytes *bytes = bpf_map_lookup_elem(&unbound, &session);
+
+	if (bytes)
+		bytes->written = bytes->write_end = call->start + moved;
+}
+
+// The first write after the library was learned: takes over what was counted before, by the process
+// that opened the connection.
 static __always_inline void adopt(struct sluice_flow *flow, __u64 ssl)
 {
-	struct sluice_session session = session_of(ssl);
+	struct sluice_session session = {.ssl = ssl, .tgid = flow->tgid};
 	struct sluice_session_bytes *bytes = bpf_map_lookup_elem(&unbound, &session);
 
 	if (!bytes)
 		return;
-	if (!flow->written && bytes->since_ns >= flow->born_ns)
+	if (!flow->written && bytes->since_ns >= flow->born_ns) {
 		flow->written = bytes->written;
+		flow->write_end = bytes->write_end;
+	}
 	bpf_map_delete_elem(&unbound, &session);
+}
+
+// A write of nothing, which with GnuTLS goes on with the one that was interrupted, and returns what
+// that would have.
+static __always_inline void resume_write(struct call *call, struct sluice_flow *flow, __u64 cookie,
+					 int learned)
+{
+	struct sluice_session session = session_of(call->ssl);
+	struct sluice_session_bytes *bytes =
+		learned ? NULL : bpf_map_lookup_elem(&unbound, &session);
+
+	call->cookie = cookie;
+	if (flow)
+		call->start = flow->written;
+	else if (bytes)
+		call->start = bytes->written;
+	else
+		return;
+	call->length = (flow ? flow->write_end : bytes->write_end) - call->start;
+	call->under_way = SLUICE_WRITE + 1;
 }
 
 static __always_inline int enter_write(struct pt_regs *ctx, __u64 length, __u64 length_pointer)
 {
-	struct call untracked = {}, *found = this_call(), *call = found ?: &untracked;
+	struct call *call = this_call();
 	struct piece piece = {.ssl = PT_REGS_PARM1(ctx),
 			      .buffer = PT_REGS_PARM2(ctx),
 			      .length = length,
 			      .library = bpf_get_attach_cookie(ctx),
 			      .direction = SLUICE_WRITE};
-	const struct sluice_gate *gate;
 	struct sluice_flow *flow;
 	int learned;
 
-	call->under_way = 0;
-	call->ssl = piece.ssl;
-	call->length_pointer = length_pointer;
+	if (call && call->uncorking) // its bytes were counted when they were given
+		return 0;
+	if (call) {
+		call->under_way = 0;
+		call->ssl = piece.ssl;
+		call->buffer = piece.buffer;
+		call->length_pointer = length_pointer;
+		call->library = piece.library;
+	}
 	flow = flow_of(piece.ssl, piece.library, &piece.cookie, &learned);
-	if (!learned && length)
-		write_unbound(call, length, &piece);
-	if (!flow || !length || flow->flags & SLUICE_FLOW_EXPIRED)
+	if (flow && is_passed_by(flow, piece.cookie))
 		return 0;
-	gate = bpf_map_lookup_elem(&gates, &piece.cookie);
-	if (gate && gate->mode == SLUICE_GATE_OPAQUE)
-		return 0;
-	adopt(flow, piece.ssl);
-	flow->write_end = flow->written + length;
-	call->cookie = piece.cookie;
-	call->start = piece.offset = flow->written;
-	call->under_way = SLUICE_WRITE + 1;
-	if (!found) // no return will be seen: taken for written, rather than not seen at all
-		flow->written = flow->write_end;
-	emit_chunk(&piece);
+	if (flow)
+		adopt(flow, piece.ssl);
+	if (!length) {
+		if (call)
+			resume_write(call, flow, piece.cookie, learned);
+	} else if (flow) {
+		begin_write(flow, call, &piece);
+	} else if (!learned) {
+		begin_unbound_write(call, &piece);
+	}
 	return 0;
 }
 
@@ -203,30 +190,41 @@ static __always_inline __u64 bytes_moved(struct pt_regs *ctx, const struct call 
 	return bytes;
 }
 
+// A corked session has taken more than a record, which is all that was told at the entry.
+static __always_inline void emit_rest(const struct call *call, __u64 moved)
+{
+	struct piece rest = {.cookie = call->cookie,
+			     .ssl = call->ssl,
+			     .offset = call->start + call->length,
+			     .buffer = call->buffer + call->length,
+			     .length = moved - call->length,
+			     .library = call->library,
+			     .direction = SLUICE_WRITE};
+
+	emit_chunk(&rest);
+}
+
 static __always_inline int leave_write(struct pt_regs *ctx)
 {
 	struct call *call = this_call();
+	struct sluice_flow *flow;
 	__u64 moved;
 
 	if (!call || call->under_way != SLUICE_WRITE + 1)
 		return 0;
 	call->under_way = 0;
 	moved = bytes_moved(ctx, call);
-	if (!moved) // to be called again: what was encrypted may be half in the socket, so stay
-		    // shut
+	if (!moved)
 		return 0;
-	if (call->cookie) {
-		struct sluice_flow *flow = bpf_map_lookup_elem(&flows, &call->cookie);
-
-		if (flow)
-			flow->written = flow->write_end = call->start + moved;
-	} else {
-		struct sluice_session session = session_of(call->ssl);
-		struct sluice_session_bytes *bytes = bpf_map_lookup_elem(&unbound, &session);
-
-		if (bytes)
-			bytes->written = bytes->write_end = call->start + moved;
+	if (moved > call->length && call->buffer)
+		emit_rest(call, moved);
+	if (!call->cookie) {
+		end_unbound_write(call, moved);
+		return 0;
 	}
+	flow = bpf_map_lookup_elem(&flows, &call->cookie);
+	if (flow)
+		end_write(flow, call, moved);
 	return 0;
 }
 
@@ -247,7 +245,6 @@ static __always_inline int leave_read(struct pt_regs *ctx)
 {
 	struct call *call = this_call();
 	struct piece piece = {.library = bpf_get_attach_cookie(ctx), .direction = SLUICE_READ};
-	const struct sluice_gate *gate;
 	struct sluice_flow *flow;
 	int learned;
 
@@ -260,14 +257,8 @@ static __always_inline int leave_read(struct pt_regs *ctx)
 	piece.ssl = call->ssl;
 	piece.buffer = call->buffer;
 	flow = flow_of(piece.ssl, piece.library, &piece.cookie, &learned);
-	if (!flow)
-		return 0;
-	gate = bpf_map_lookup_elem(&gates, &piece.cookie);
-	if (!gate || gate->mode == SLUICE_GATE_OPAQUE)
-		return 0;
-	piece.offset = flow->read;
-	flow->read += piece.length;
-	emit_chunk(&piece);
+	if (flow)
+		end_read(flow, &piece);
 	return 0;
 }
 
@@ -287,15 +278,56 @@ int sluice_ssl_write_ex(struct pt_regs *ctx)
 	return enter_write(ctx, PT_REGS_PARM3(ctx), PT_REGS_PARM4(ctx));
 }
 
+// ssize_t gnutls_record_send(gnutls_session_t session, const void *data, size_t data_size), and
+// _send2, which has more arguments behind these. It is called again for what did not go into a
+// record.
+SEC("uprobe")
+int sluice_gnutls_send(struct pt_regs *ctx)
+{
+	__u64 length = PT_REGS_PARM3(ctx);
+
+	return enter_write(ctx, length < RECORD_BYTES ? length : RECORD_BYTES, 0);
+}
+
+// ssize_t gnutls_record_send_range(gnutls_session_t session, const void *data, size_t data_size,
+//                                  const gnutls_range_st *range)
+SEC("uprobe")
+int sluice_gnutls_send_range(struct pt_regs *ctx)
+{
+	return enter_write(ctx, PT_REGS_PARM3(ctx), 0);
+}
+
 SEC("uretprobe")
-int sluice_ssl_write_return(struct pt_regs *ctx)
+int sluice_tls_write_return(struct pt_regs *ctx)
 {
 	return leave_write(ctx);
 }
 
-// int SSL_read(SSL *ssl, void *buf, int num)
+// int gnutls_record_uncork(gnutls_session_t session, unsigned int flags)
 SEC("uprobe")
-int sluice_ssl_read(struct pt_regs *ctx)
+int sluice_gnutls_uncork(struct pt_regs *ctx)
+{
+	struct call *call = this_call();
+
+	if (call)
+		call->uncorking = 1;
+	return 0;
+}
+
+SEC("uretprobe")
+int sluice_gnutls_uncork_return(struct pt_regs *ctx)
+{
+	struct call *call = this_call();
+
+	if (call)
+		call->uncorking = 0;
+	return 0;
+}
+
+// int SSL_read(SSL *ssl, void *buf, int num)
+// ssize_t gnutls_record_recv(gnutls_session_t session, void *data, size_t data_size)
+SEC("uprobe")
+int sluice_tls_read(struct pt_regs *ctx)
 {
 	return enter_read(ctx, 0);
 }
@@ -308,7 +340,7 @@ int sluice_ssl_read_ex(struct pt_regs *ctx)
 }
 
 SEC("uretprobe")
-int sluice_ssl_read_return(struct pt_regs *ctx)
+int sluice_tls_read_return(struct pt_regs *ctx)
 {
 	return leave_read(ctx);
 }

@@ -6,6 +6,17 @@
 // a library probed twice) is recognised, and "may this leave?" is one comparison:
 //
 //     flow.write_end <= gate.granted
+//
+// HTTP/2 interleaves requests with frames that must not wait (PING, SETTINGS, WINDOW_UPDATE, the
+// body of a request that was let through), so where the kernel can follow the frames the question
+// is only whether the last request's HEADERS were let through:
+//
+//     flow.request_begin < gate.granted
+//
+// Of a flow whose plaintext is not readable (Java, rustls, stripped programs) requests are counted
+// by TLS records: a burst of application data after an answer is one.
+//
+//     flow.burst <= gate.granted
 #ifndef SLUICE_ABI_H
 #define SLUICE_ABI_H
 
@@ -32,6 +43,15 @@
 // How long application data waits for its plaintext to be seen.
 #define SLUICE_UNDECIDED_NS 200000000ULL
 #define SLUICE_HEARTBEAT_STALE_NS 1000000000ULL
+// What makes the client's next data a new burst: the server has sent so much since the last. A
+// response's head alone is longer; a pair of WINDOW_UPDATEs, as an upload gets them, is shorter
+// (RFC 9113 section 6.9: 13 bytes, 35 as a record) ...
+#define SLUICE_ANSWER_BYTES 400
+// ... so much, if nothing was sent for so long ...
+#define SLUICE_SHORT_ANSWER_BYTES 128
+#define SLUICE_PAUSE_NS 20000000ULL
+// ... or, at first, more than session tickets and SETTINGS are (RFC 8446 section 4.6.1).
+#define SLUICE_FIRST_ANSWER_BYTES 1200
 
 // flow.flags
 #define SLUICE_FLOW_HELLO (1U << 0)        // its ClientHello was seen and its host is governed
@@ -39,6 +59,10 @@
 #define SLUICE_FLOW_HELD (1U << 2)         // its last new segment was refused
 #define SLUICE_FLOW_SHORT_PASSED (1U << 3) // its one short application-data record has passed
 #define SLUICE_FLOW_EXPIRED (1U << 4)      // the daemon did not decide in time: everything passes
+#define SLUICE_FLOW_CONNECT (1U << 5)      // it began with a CONNECT to a proxy (RFC 9110 §9.3.6)
+#define SLUICE_FLOW_RECORD_DATA (1U << 6)  // the record that reaches to record_end is data
+#define SLUICE_FLOW_RECORDS_LOST (1U << 7) // record_end is not known, until the next burst
+#define SLUICE_FLOW_UNSEEN (1U << 8)       // a burst came of which no probe told
 
 // One TCP connection to a governed port. Written by the kernel programs only.
 struct sluice_flow {
@@ -60,17 +84,32 @@ struct sluice_flow {
 	__u32 netns;         // inode of its network namespace
 	__u8 random[SLUICE_RANDOM_BYTES];
 	char comm[SLUICE_COMM_BYTES];
+	// HTTP/2: plaintext offsets of the last HEADERS frame written, and of the next frame.
+	__u64 request_begin;
+	__u64 frame_end;
+	// TLS records of what has left.
+	__u64 data_bytes;      // in application-data records
+	__u64 burst_write_end; // write_end when the burst began
+	__u64 burst_ns;        // when its last segment left
+	__u32 record_end;      // sequence number behind the last record begun
+	__u32 burst;           // how many have begun
+	__u32 burst_seq;       // where the last one began
+	__u32 burst_ack;       // what its last segment acknowledged
+	__u32 short_bytes;     // of short records since the last burst
+	__u32 follows_frames; // it speaks HTTP/2, and frame_end is right. Not one of the flags, for
+			      // those are the gate's to write, and this the probes'
 };
-SLUICE_ASSERT_SIZE(struct sluice_flow, 144);
+SLUICE_ASSERT_SIZE(struct sluice_flow, 208);
 
 enum sluice_gate_mode {
-	SLUICE_GATE_GOVERNED = 1, // open up to `granted`
-	SLUICE_GATE_OPAQUE = 2,   // not understood: everything passes, nothing is reported
+	SLUICE_GATE_GOVERNED = 1, // open up to `granted`, an offset in its plaintext
+	SLUICE_GATE_PASS = 2,     // everything passes, nothing is reported
+	SLUICE_GATE_BURSTS = 3,   // plaintext not readable: open for `granted` bursts
 };
 
 // Written by the daemon only. A flow that has none is undecided.
 struct sluice_gate {
-	__u64 granted; // plaintext offset up to which bytes may leave
+	__u64 granted; // up to where bytes may leave: see above
 	__u32 mode;
 	__u32 padding;
 };
@@ -108,11 +147,15 @@ enum sluice_event_type {
 	SLUICE_EVENT_TWIN = 4,   // struct sluice_twin: a refused segment carried an ACK
 	SLUICE_EVENT_CLOSED = 5, // struct sluice_event: the program closed the socket
 	SLUICE_EVENT_GONE = 6, // struct sluice_event: the process `cookie` has ended or called exec
+	SLUICE_EVENT_BURST = 7,  // struct sluice_event: burst `number` begins, of a flow that is
+				 // governed by bursts, or of one whose probes did not tell of it
+	SLUICE_EVENT_FORKED = 8, // struct sluice_event: the probed process `number`, or one of
+				 // its family, has forked the process `cookie`
 };
 
 struct sluice_event {
 	__u32 type;
-	__u32 padding;
+	__u32 number;  // of SLUICE_EVENT_BURST and SLUICE_EVENT_FORKED
 	__u64 cookie;  // socket cookie; 0: not known yet
 	__u64 time_ns; // CLOCK_MONOTONIC
 };
@@ -127,7 +170,7 @@ struct sluice_hello {
 	__u8 local_address[16];
 	char host[SLUICE_HOST_BYTES]; // from SNI; "" where there is none
 };
-SLUICE_ASSERT_SIZE(struct sluice_hello, 24 + 144 + 24 + 128);
+SLUICE_ASSERT_SIZE(struct sluice_hello, 24 + 208 + 24 + 128);
 
 // SLUICE_OBJECT: not plaintext but the beginning of the SSL object, sent ahead of the first write
 // under an unlearned layout, so that the daemon can search it without the right to ptrace.
@@ -179,5 +222,12 @@ enum sluice_mode {
 	SLUICE_MODE_OBSERVE = 1, // only ClientHellos wait, until their process is probed
 	SLUICE_MODE_ENFORCE = 2,
 };
+
+// Names a goroutine of a Go program while it is in a read.
+struct sluice_goroutine {
+	__u64 g; // its address in the process
+	__u64 tgid;
+};
+SLUICE_ASSERT_SIZE(struct sluice_goroutine, 16);
 
 #endif

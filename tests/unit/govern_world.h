@@ -90,7 +90,8 @@ static inline struct world *world_new(void)
 		"stream",        "max_tokens",   "estimated_tokens",
 		"team",          "cgroup",       "unit",
 		"uid",           "user",         "pid",
-		"comm",          "exe",          "priority",
+		"comm",          "exe",          "container",
+		"protocol",      "opaque",       "priority",
 		"queue_timeout",
 	};
 	struct world *w = calloc(1, sizeof(*w));

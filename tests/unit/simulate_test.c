@@ -18,7 +18,8 @@ static char *names[N_BUILTIN_LABELS] = {
 	"stream",        "max_tokens",   "estimated_tokens",
 	"team",          "cgroup",       "unit",
 	"uid",           "user",         "pid",
-	"comm",          "exe",          "priority",
+	"comm",          "exe",          "container",
+	"protocol",      "opaque",       "priority",
 	"queue_timeout",
 };
 static struct provider provider = {.name = "openai"};

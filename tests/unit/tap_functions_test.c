@@ -8,6 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "base/cleanup.h"
+#include "tap/elf_file.c"
 #include "tap/elf_symbols.c"
 #include "tap/inner_call.c"
 
@@ -117,6 +118,24 @@ static void any_doubt_means_the_wrappers_are_probed(void **state)
 	assert_int_equal(inner_call_find(fd, PLAIN, EX), 0);
 }
 
+// As GnuTLS 3.7's gnutls_record_send on Debian, which hands on to gnutls_record_send2.
+static void a_function_that_only_jumps_is_recognised(void **state)
+{
+	(void)state;
+	CLEANUP_CLOSE int fd = file_of_code();
+
+	put(fd, PLAIN, "\x45\x31\xc0\x31\xc9\xe9\x86\x9c\xff\xff", 10);
+	assert_true(inner_call_is_jump(fd, PLAIN));
+	put(fd, PLAIN, "\xf3\x0f\x1e\xfa\x31\xc9\x45\x31\xc0\xeb\x10", 11);
+	assert_true(inner_call_is_jump(fd, PLAIN));
+	put(fd, PLAIN, "\x45\x31\xc0\x31\xc9\xe8\x86\x9c\xff\xff", 10); // a call
+	assert_false(inner_call_is_jump(fd, PLAIN));
+	put(fd, PLAIN, "\x31\xd2\x31\xc9\xe9\x86\x9c\xff\xff", 9); // clears the length
+	assert_false(inner_call_is_jump(fd, PLAIN));
+	assert_false(inner_call_is_jump(fd, 0));
+	assert_false(inner_call_is_jump(fd, 0x1ff8)); // runs out of the file
+}
+
 #endif
 
 int main(void)
@@ -127,6 +146,7 @@ int main(void)
 #ifdef __x86_64__
 		cmocka_unit_test(the_function_behind_a_pair_is_found),
 		cmocka_unit_test(any_doubt_means_the_wrappers_are_probed),
+		cmocka_unit_test(a_function_that_only_jumps_is_recognised),
 #endif
 	};
 

@@ -10,12 +10,13 @@ static const char *const asked[] = {"x-user", "x-priority", "openai-organization
 static struct request_reader *now_reading;
 static struct request last;
 
-static void on_event(void *owner, enum request_event event, const struct request *r)
+static void on_event(void *owner, enum conversation_event event, const struct request *r)
 {
 	struct note *note = owner;
 	const struct request_labels *labels = request_reader_labels(now_reading);
 
-	last = *r;
+	if (r)
+		last = *r;
 	if (event != REQUEST_COMPLETE)
 		return;
 	for (size_t i = 0; i < LENGTH(asked) - 1; i++)
@@ -111,7 +112,7 @@ static void what_is_kept_is_bounded(void **state)
 	char long_name[60], bytes[4096], text[20][8];
 	size_t used;
 	struct request_reader *reader = labels_open(&note);
-	const struct request_labels *labels = request_reader_labels(reader);
+	const struct request_labels *labels;
 
 	(void)state;
 	note.used = 0;
@@ -131,6 +132,7 @@ static void what_is_kept_is_bounded(void **state)
 	for (int i = 0; i < 20; i++)
 		used += (size_t)sprintf(bytes + used, ",\"k%d\":\"v\"", i);
 	request_reader_feed(reader, 0, bytes, used);
+	labels = request_reader_labels(reader);
 	assert_null(request_labels_header(labels, long_name));
 	assert_int_equal(strlen(request_labels_header(labels, "x-1")), 255);
 	assert_string_equal(request_labels_header(labels, "x-15"), "b");
@@ -148,10 +150,11 @@ static void headers_may_be_asked_for_at_any_time(void **state)
 	static const char *const other[] = {"host", "x-new", NULL};
 	static struct note note;
 	struct request_reader *reader = labels_open(&note);
-	const struct request_labels *labels = request_reader_labels(reader);
+	const struct request_labels *labels;
 
 	(void)state;
 	request_reader_feed(reader, 0, head, sizeof(head) - 1);
+	labels = request_reader_labels(reader);
 	assert_string_equal(request_labels_header(labels, "x-user"), "a");
 	assert_int_equal(request_reader_keep_headers(reader, other), 0);
 	assert_null(request_labels_header(labels, "x-user"));

@@ -82,7 +82,7 @@ static size_t random_below(size_t limit)
 }
 
 // What must hold whatever the bytes are.
-static void check_request(void *owner, enum request_event event, const struct request *r)
+static void check_request(void *owner, enum conversation_event event, const struct request *r)
 {
 	int *stage = owner; // 0: between requests, 1: started, 2: head read, 3: opaque
 
@@ -104,15 +104,18 @@ static void check_request(void *owner, enum request_event event, const struct re
 		assert_true(!r->is_whole || r->body_hash);
 		*stage = 0;
 		break;
-	case REQUEST_OPAQUE:
+	default:
+		assert_int_equal(event, CONVERSATION_OPAQUE);
 		assert_true(*stage < 3);
 		*stage = 3;
 	}
+	if (!r)
+		return;
 	assert_true(strlen(r->model) < sizeof(r->model) && strlen(r->host) < sizeof(r->host));
 	assert_true(strlen(r->api_key) == 0 || strlen(r->api_key) == 16);
 }
 
-static void check_response(void *owner, enum response_event event, const struct response *r)
+static void check_response(void *owner, enum conversation_event event, const struct response *r)
 {
 	int *stage = owner; // 0: between responses, 1: head read, 2: over
 
@@ -122,6 +125,8 @@ static void check_response(void *owner, enum response_event event, const struct 
 	else if (event == RESPONSE_COMPLETE)
 		assert_int_equal(*stage, 1);
 	*stage = event == RESPONSE_HEAD ? 1 : event == RESPONSE_COMPLETE ? 0 : 2;
+	if (!r)
+		return;
 	assert_true(strlen(r->error_code) < sizeof(r->error_code));
 	assert_true(r->refused_by <= LIMIT_IMAGES && (!r->refused_by_day || r->refused_by));
 }

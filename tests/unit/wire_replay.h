@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "wire/http1.h"
+#include "wire/http1_readers.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -23,7 +23,7 @@ static void note_facts(struct note *note, const struct request *r)
 	note_add(note, "%s", r->body_json_whole ? " whole" : "");
 }
 
-static void on_event(void *owner, enum request_event event, const struct request *r)
+static void on_event(void *owner, enum conversation_event event, const struct request *r)
 {
 	struct note *note = owner;
 

@@ -18,7 +18,7 @@ static void note_limits(struct note *note, const char *name, const struct rateli
 
 static const char *const limit_names[] = {"", "requests", "tokens", "images"};
 
-static void on_event(void *owner, enum response_event event, const struct response *r)
+static void on_event(void *owner, enum conversation_event event, const struct response *r)
 {
 	struct note *note = owner;
 
@@ -49,10 +49,11 @@ static void on_event(void *owner, enum response_event event, const struct respon
 			 r->quota_is_exhausted ? " exhausted" : "");
 		note_add(note, "%s;", r->body_json_whole ? " whole" : "");
 		break;
-	case RESPONSE_UPGRADED:
+	case UPGRADED_WEBSOCKET:
 		note_add(note, "UPGRADED %d;", r->status);
 		break;
-	case RESPONSE_OPAQUE:
+	default:
+		assert_int_equal(event, RESPONSES_UNKNOWN);
 		note_add(note, "OPAQUE;");
 		break;
 	}
@@ -120,7 +121,7 @@ static const struct {
 	 OK STREAM CLOSE
 	 "data: {\"response\":{\"usage\":{\"input_tokens\":5,\"input_tokens_details\":{"
 	 "\"cached_tokens\":2}}}}\n\n",
-	 "HEAD 200 stream;COMPLETE bytes=92 in=5 cached=2 events=1;"},
+	 "HEAD 200 stream;COMPLETE bytes=92 in=5 cached=2;"},
 	// Rate limits.
 	{{"POST"},
 	 "HTTP/1.1 429 Too Many Requests\r\nX-RateLimit-Limit-Requests: 10000\r\n"
@@ -159,26 +160,92 @@ static const struct {
 	 ": keep-alive\n\nevent: x\nid: 1\ndata:{\"usage\":{\"prompt_tokens\":1}}\n\n"
 	 "datax: {}\n\ndata: {\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2}}\n\n"
 	 "data: [DONE]\n\n",
-	 "HEAD 200 stream;COMPLETE bytes=196 in=9 out=2 events=3;"},
+	 "HEAD 200 stream;COMPLETE bytes=196 in=9 out=2;"},
 	{{"POST"},
 	 OK STREAM CLOSE "event: response.completed\r\ndata: {\"response\":{\"usage\":\r\n"
 			 "data:  {\"input_tokens\":5,\"output_tokens\":6}}}\r\n\r\n",
-	 "HEAD 200 stream;COMPLETE bytes=105 in=5 out=6 events=1;"},
+	 "HEAD 200 stream;COMPLETE bytes=105 in=5 out=6;"},
 	{{"POST"}, // line ends of one \r; no blank lines; a line that breaks off; the last without
 		   // an end
 	 OK STREAM CLOSE
 	 "data: {\"a\":1}\rdata: {\"b\rdata: {}\r\rdata: {\"usage\":{\"output_tokens\":3}}",
-	 "HEAD 200 stream;COMPLETE bytes=69 out=3 events=4;"},
+	 "HEAD 200 stream;COMPLETE bytes=69 out=3;"},
 	{{"POST"},
 	 OK STREAM CLOSE "data: {\"type\":\"response.failed\",\"response\":{\"error\":"
 			 "{\"code\":\"rate_limit_exceeded\",\"message\":\"m\"}}}\n\n",
-	 "HEAD 200 stream;COMPLETE bytes=100 events=1 code=rate_limit_exceeded;"},
-	// Encoded bodies are counted only.
+	 "HEAD 200 stream;COMPLETE bytes=100 code=rate_limit_exceeded;"},
+	// Pieces of output are counted: not the first event, which says the role, nor an empty last
+	// one.
+	{{"POST"},
+	 OK STREAM CLOSE
+	 "data: "
+	 "{\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}],\"obfuscation\":"
+	 "\"x\"}\n\n"
+	 "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n"
+	 "data: "
+	 "{\"choices\":[{\"delta\":{\"tool_calls\":[{\"id\":\"c\",\"function\":{\"name\":\"f\","
+	 "\"arguments\":\"\"}}]}}]}\n\n"
+	 "data: "
+	 "{\"choices\":[{\"delta\":{\"tool_calls\":[{\"function\":{\"arguments\":\"{\"}}]}}]}\n\n"
+	 "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
+	 "HEAD 200 stream;COMPLETE bytes=364 events=2;"},
+	{{"POST"}, // completions
+	 OK STREAM CLOSE
+	 "data: {\"choices\":[{\"text\":\"a\"}]}\n\ndata: {\"choices\":[{\"text\":\"\"}]}\n\n",
+	 "HEAD 200 stream;COMPLETE bytes=67 events=1;"},
+	{{"POST"}, // /responses: bookkeeping is no output
+	 OK STREAM CLOSE
+	 "data: {\"type\":\"response.created\",\"response\":{\"usage\":null}}\n\n"
+	 "data: "
+	 "{\"type\":\"response.output_text.delta\",\"delta\":\"a\",\"obfuscation\":\"zz\"}\n\n"
+	 "data: {\"type\":\"response.output_text.done\",\"text\":\"a\"}\n\n",
+	 "HEAD 200 stream;COMPLETE bytes=192 events=1;"},
+	// Anthropic: the input with the first event, and without what was cached; the output with
+	// the last but one. What message_start says of the output is only its beginning.
+	{{"POST"},
+	 OK STREAM CLOSE
+	 "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":10,"
+	 "\"cache_creation_input_tokens\":3,\"cache_read_input_tokens\":20,\"output_tokens\":1}}}"
+	 "\n\n"
+	 "data: {\"type\":\"ping\"}\n\n"
+	 "data: "
+	 "{\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}\n\n"
+	 "data: "
+	 "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_"
+	 "tokens\":7}}\n\n",
+	 "HEAD 200 stream;COMPLETE bytes=348 in=33 out=7 cached=20 events=1;"},
+	{{"POST"}, // one that breaks off has not said its output
+	 OK STREAM CLOSE "data: "
+			 "{\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":10,"
+			 "\"output_tokens\":1}}}\n\n"
+			 "data: "
+			 "{\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\","
+			 "\"text\":\"a\"}}\n\n",
+	 "HEAD 200 stream;COMPLETE bytes=169 in=10 events=1;"},
+	{{"POST"},
+	 OK JSON
+	 "Content-Length: 74\r\n\r\n"
+	 "{\"usage\":{\"input_tokens\":4,\"cache_read_input_tokens\":6,\"output_tokens\":2}}",
+	 "HEAD 200;COMPLETE bytes=74 in=10 out=2 cached=6 whole;"},
+	{{"POST"}, // and its limits, whose resets are times
+	 OK "Date: Wed, 25 Nov 2026 20:00:00 GMT\r\nanthropic-ratelimit-requests-limit: 50\r\n"
+	    "anthropic-ratelimit-requests-remaining: 49\r\n"
+	    "anthropic-ratelimit-requests-reset: 2026-11-25T20:00:02Z\r\n"
+	    "anthropic-ratelimit-tokens-limit: 9\r\nanthropic-ratelimit-tokens-remaining: 8\r\n"
+	    "anthropic-ratelimit-input-tokens-limit: 30000\r\n"
+	    "anthropic-ratelimit-input-tokens-remaining: 29000\r\n"
+	    "anthropic-ratelimit-input-tokens-reset: 2026-11-25T19:59:00Z\r\n" EMPTY,
+	 "HEAD 200 requests.limit=50 requests.remaining=49 requests.reset_ms=2000"
+	 " tokens.limit=30000 tokens.remaining=29000 tokens.reset_ms=0;COMPLETE bytes=0;"},
+	{{"POST"}, // without a Date nobody knows how long that is
+	 OK "anthropic-ratelimit-requests-reset: 2026-11-25T20:00:02Z\r\n" EMPTY,
+	 "HEAD 200;COMPLETE bytes=0;"},
+	// A body that is not what its Content-Encoding says is counted only.
 	{{"POST"},
 	 OK JSON
 	 "Content-Encoding: gzip\r\nContent-Length: 29\r\n\r\n{\"usage\":{\"prompt_tokens\":9}}" OK
 		 EMPTY,
-	 "HEAD 200 encoded;COMPLETE bytes=29;HEAD 200;COMPLETE bytes=0;"},
+	 "HEAD 200;COMPLETE bytes=29;HEAD 200;COMPLETE bytes=0;"},
 	{{"POST"},
 	 OK JSON "Content-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}",
 	 "HEAD 200;COMPLETE bytes=2 whole;"},
@@ -324,7 +391,7 @@ static void a_lost_message_is_forgotten(void **state)
 	response_reader_feed(reader, sizeof(stream) + 99, rest, sizeof(rest) - 1);
 	response_reader_end(reader);
 	response_reader_free(reader);
-	assert_non_null(strstr(note.text, " events=2 limit=requests;"));
+	assert_non_null(strstr(note.text, " limit=requests;"));
 }
 
 static struct response_reader *open_with(struct note *note, const char *bytes)
@@ -362,13 +429,13 @@ static void gaps(void **state)
 	response_reader_end(reader);
 	response_reader_feed(reader, sizeof(until_close) + 999, OK EMPTY, strlen(OK EMPTY));
 	response_reader_free(reader);
-	assert_string_equal(note.text, "HEAD 200 stream;COMPLETE bytes=1010 events=1;");
+	assert_string_equal(note.text, "HEAD 200 stream;COMPLETE bytes=1010;");
 
 	reader = open_with(&note, stream); // the gap ends within a line, which is lost as well
 	response_reader_skip(reader, sizeof(stream) - 1, 5);
 	response_reader_feed(reader, sizeof(stream) + 4, rest, sizeof(rest) - 1);
 	response_reader_free(reader);
-	assert_string_equal(note.text, "HEAD 200 stream;COMPLETE bytes=65 out=7 events=2;");
+	assert_string_equal(note.text, "HEAD 200 stream;COMPLETE bytes=65 out=7;");
 
 	reader = open_with(&note, chunked);
 	response_reader_skip(reader, sizeof(chunked) - 1, 9);

@@ -2,8 +2,10 @@
 // descriptor. See target.h.
 #include <errno.h>
 #include <linux/sock_diag.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include "act/target.h"
 #include "base/cleanup.h"
@@ -49,6 +51,16 @@ int target_keep_alive(struct target *t)
 	if (was_reusable)
 		set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	return err;
+}
+
+int64_t target_unsent(struct target *t)
+{
+	CLEANUP_CLOSE int fd = target_borrow(t);
+	int bytes;
+
+	if (fd < 0)
+		return fd;
+	return ioctl(fd, SIOCOUTQNSD, &bytes) ? -errno : bytes; // tcp_ioctl()
 }
 
 bool target_is_full(struct target *t)

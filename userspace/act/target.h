@@ -38,6 +38,8 @@ int target_abort(struct target *t);
 int target_destroy(const struct target *t);
 // Whether the kernel has no such socket any more. If in doubt: false.
 bool target_is_gone(const struct target *t);
+// Bytes that the program has written and that have not left, or -errno.
+int64_t target_unsent(struct target *t);
 // Whether the socket's send buffer takes no more, so that the program cannot go on writing.
 bool target_is_full(struct target *t);
 

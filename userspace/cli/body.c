@@ -91,7 +91,7 @@ int body_read(const char *path, const char *endpoint, struct json_object *labels
 	if (!is_stdin && !file)
 		return cli_fail("cannot read %s: %s", path, strerror(errno));
 	snprintf(request.path, sizeof(request.path), "%s", endpoint);
-	request_body_init(&body, &request, &said);
+	request_body_init(&body, &request, &said, "application/json");
 	result = feed(is_stdin ? stdin : file, is_stdin ? "standard input" : path, &body, &request);
 	if (result)
 		return result;

@@ -208,6 +208,29 @@ static const struct field MAIN_FILE_FIELDS[] = {
 	 .expected = "deny or admit",
 	 .offset = offsetof(struct policy, on_max_wait),
 	 .parse = value_max_wait_action},
+	{.name = "opaque",
+	 .expected = "govern, pass or deny",
+	 .offset = offsetof(struct policy, opaque),
+	 .parse = value_opaque_action},
+	{.name = "opaque_model",
+	 .expected = "the name of a model",
+	 .offset = offsetof(struct policy, opaque_model),
+	 .parse = value_name},
+	{.name = "http2_max_hold",
+	 .expected = "a duration such as 20s",
+	 .offset = offsetof(struct policy, http2_max_hold_ns),
+	 .parse = value_wait},
+	{.name = "proxy_ports",
+	 .expected = "a list of ports",
+	 .offset = offsetof(struct policy, proxy_ports),
+	 .count_offset = offsetof(struct policy, n_proxy_ports),
+	 .size = sizeof(uint16_t),
+	 .parse = value_port,
+	 .flags = FIELD_SINGLE | FIELD_NULL_OK},
+	{.name = "plaintext_memory",
+	 .expected = "an amount of memory such as 64MiB",
+	 .offset = offsetof(struct policy, plaintext_memory_bytes),
+	 .parse = value_memory},
 	{.name = "headroom",
 	 .expected = "a duration such as 250ms",
 	 .offset = offsetof(struct policy, headroom_ns),
@@ -243,6 +266,7 @@ static void main_file_finish(struct reader *r, const yaml_node_t *node, void *it
 	struct policy *policy = item;
 
 	policy->headroom_is_given = document_find(r->document, node, "headroom");
+	policy->proxy_ports_are_given = document_find(r->document, node, "proxy_ports");
 }
 
 const struct schema MAIN_FILE_SCHEMA = {
@@ -261,6 +285,11 @@ static const struct field ADDED_FILE_FIELDS[] = {
 	MAIN_ONLY(on_daemon_failure),
 	MAIN_ONLY(max_wait),
 	MAIN_ONLY(on_max_wait),
+	MAIN_ONLY(opaque),
+	MAIN_ONLY(opaque_model),
+	MAIN_ONLY(http2_max_hold),
+	MAIN_ONLY(proxy_ports),
+	MAIN_ONLY(plaintext_memory),
 	MAIN_ONLY(headroom),
 	MAIN_ONLY(ageing),
 	MAIN_ONLY(timezone),

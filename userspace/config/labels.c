@@ -24,6 +24,9 @@ static const char *const BUILTIN[N_BUILTIN_LABELS] = {
 	[LABEL_PID] = "pid",
 	[LABEL_COMM] = "comm",
 	[LABEL_EXE] = "exe",
+	[LABEL_CONTAINER] = "container",
+	[LABEL_PROTOCOL] = "protocol",
+	[LABEL_OPAQUE] = "opaque",
 	[LABEL_PRIORITY] = "priority",
 	[LABEL_QUEUE_TIMEOUT] = "queue_timeout",
 };

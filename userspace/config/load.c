@@ -22,6 +22,8 @@
 
 #define ADDED_DIRECTORY "policies.d"
 #define DEFAULT_MAX_WAIT_NS 600000000000ull
+#define DEFAULT_HTTP2_MAX_HOLD_NS (20ull * 1000000000)
+#define DEFAULT_PLAINTEXT_MEMORY_BYTES (64ull << 20)
 #define DEFAULT_HEADROOM_NS 250000000ull
 
 #define DEFAULT_AGEING_NS 60000000000ull
@@ -161,6 +163,8 @@ static struct policy *policy_new(void)
 		policy->on_daemon_failure = FAILURE_OPEN;
 		policy->max_wait_ns = DEFAULT_MAX_WAIT_NS;
 		policy->on_max_wait = MAX_WAIT_DENY;
+		policy->http2_max_hold_ns = DEFAULT_HTTP2_MAX_HOLD_NS;
+		policy->plaintext_memory_bytes = DEFAULT_PLAINTEXT_MEMORY_BYTES;
 		policy->headroom_ns = DEFAULT_HEADROOM_NS;
 		policy->ageing_ns = DEFAULT_AGEING_NS;
 	}
@@ -198,12 +202,27 @@ static int add_default_provider(struct policy *policy)
 	return provider->hosts[0] ? 0 : -ENOMEM;
 }
 
+// Those of Squid, and of many others. 0 or -ENOMEM.
+static int add_default_proxy_ports(struct policy *policy)
+{
+	static const uint16_t ports[] = {3128, 8080};
+
+	policy->proxy_ports = malloc(sizeof(ports));
+	if (!policy->proxy_ports)
+		return -ENOMEM;
+	memcpy(policy->proxy_ports, ports, sizeof(ports));
+	policy->n_proxy_ports = sizeof(ports) / sizeof(*ports);
+	return 0;
+}
+
 // What the files did not say.
 static void add_defaults(struct loader *loader)
 {
 	struct policy *policy = loader->policy;
 
 	if (policy->n_providers == 0 && add_default_provider(policy) < 0)
+		loader->problems.out_of_memory = true;
+	if (!policy->proxy_ports_are_given && add_default_proxy_ports(policy) < 0)
 		loader->problems.out_of_memory = true;
 	if (!policy->zone)
 		policy->zone = zone_new("UTC");

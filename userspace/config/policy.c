@@ -67,6 +67,8 @@ void policy_free(struct policy *policy)
 	free(policy->labels);
 	free_strings(policy->priority_sources);
 	free(policy->agent_group);
+	free(policy->opaque_model);
+	free(policy->proxy_ports);
 	free(policy->prices_file);
 	zone_free(policy->zone);
 	tables_release(policy);

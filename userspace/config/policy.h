@@ -13,6 +13,8 @@
 enum policy_mode { MODE_OBSERVE, MODE_ENFORCE };
 enum daemon_failure { FAILURE_OPEN, FAILURE_CLOSED };
 enum over_limit { OVER_LIMIT_QUEUE, OVER_LIMIT_DENY };
+// Of connections whose plaintext cannot be read.
+enum opaque_action { OPAQUE_GOVERN, OPAQUE_PASS, OPAQUE_DENY };
 enum max_wait_action { MAX_WAIT_DENY, MAX_WAIT_ADMIT };
 
 // What is counted. The first three are what the provider counts at admission; the others are
@@ -49,6 +51,9 @@ enum {
 	LABEL_PID,
 	LABEL_COMM,
 	LABEL_EXE,
+	LABEL_CONTAINER,     // its id
+	LABEL_PROTOCOL,      // http/1.1, h2, websocket
+	LABEL_OPAQUE,        // true, false
 	LABEL_PRIORITY,      // a number above 0; set by rules only
 	LABEL_QUEUE_TIMEOUT, // a duration; set by rules only
 	N_BUILTIN_LABELS
@@ -103,8 +108,9 @@ struct team {
 	char **users;    // user names or numeric ids
 	double weight;   // 0.001 to 1e6; share of a contended limit, 1 by default
 	double priority; // the same range; multiplies its requests' priority, 1 by default
-	// Percent of every limit that the team's waiting requests get at least, whatever the weights
-	// and priorities of others; what it leaves, others use. 0: no guarantee. At most 100 in sum.
+	// Percent of every limit that the team's waiting requests get at least, whatever the
+	// weights and priorities of others; what it leaves, others use. 0: no guarantee. At most
+	// 100 in sum.
 	double guarantee;
 	unsigned tier; // 0 (first) to 9; by default 0
 	bool deny;     // no request of this team may pass
@@ -125,9 +131,9 @@ struct workload {
 
 // How the requests that wait for a limit are told apart. Owned by the policy, shared by limits.
 struct scheduler {
-	size_t priority_label; // NO_LABEL: the workload's
-	size_t tokens_label;   // what a request costs; NO_LABEL: the estimate
-	size_t fairness_label; // equal shares within a workload; NO_LABEL: none
+	size_t priority_label;      // NO_LABEL: the workload's
+	size_t tokens_label;        // what a request costs; NO_LABEL: the estimate
+	size_t fairness_label;      // equal shares within a workload; NO_LABEL: none
 	struct workload *workloads; // the first that matches
 	size_t n_workloads;
 	struct workload others; // for those that none matches; its name is "default"
@@ -146,7 +152,7 @@ struct zone_offset {
 	int32_t offset_s;
 };
 struct zone {
-	char *name; // "Europe/Berlin"
+	char *name;                  // "Europe/Berlin"
 	struct zone_offset *offsets; // ascending; the first holds for all time before, too
 	size_t n_offsets;
 };
@@ -195,12 +201,12 @@ struct limit {
 
 // Sets a label from others. Rules run in order, on each request.
 struct rule {
-	size_t label;          // what is set
-	struct matcher *when;  // NULL: always
-	size_t from;           // takes this label's value …
-	char *value;           // … or this text; of the two one, or neither for a bump
+	size_t label;              // what is set
+	struct matcher *when;      // NULL: always
+	size_t from;               // takes this label's value …
+	char *value;               // … or this text; of the two one, or neither for a bump
 	char **map_from, **map_to; // translates `from`'s value; NULL-terminated, of equal length
-	char *fallback;        // if `from` is absent, or not in the map; NULL: label stays as it is
+	char *fallback; // if `from` is absent, or not in the map; NULL: label stays as it is
 	// A bump: adds `add` for each earlier request with the same value of `for_each`, at most
 	// `at_most`, to the number that the label holds (1 if none).
 	double add, at_most;
@@ -208,7 +214,7 @@ struct rule {
 };
 
 struct price {
-	char *model; // covers its dated snapshots, too
+	char *model;                        // covers its dated snapshots, too
 	double input, cached_input, output; // US dollars per million tokens
 };
 
@@ -217,6 +223,15 @@ struct policy {
 	enum daemon_failure on_daemon_failure;
 	uint64_t max_wait_ns; // 1 ns to 365 days, default 600 s
 	enum max_wait_action on_max_wait;
+	enum opaque_action opaque;
+	char *opaque_model; // what a request counts as whose plaintext cannot be read; NULL: none
+	// How long a request may keep an HTTP/2 connection on which others are being answered;
+	// default 20 s.
+	uint64_t http2_max_hold_ns;
+	uint16_t *proxy_ports; // looked at for CONNECT; default 3128 and 8080
+	size_t n_proxy_ports;
+	bool proxy_ports_are_given;
+	uint64_t plaintext_memory_bytes; // for all that is read of connections; default 64 MiB
 	// How late a charge may reach the provider; below 60 s, default 250 ms.
 	uint64_t headroom_ns;
 	bool headroom_is_given;
@@ -224,7 +239,7 @@ struct policy {
 	char *agent_group;  // NULL: any
 	struct zone *zone;  // of calendar windows; UTC by default
 	char *prices_file;  // as written; NULL: the table that Sluice brings
-	char **priority_sources; // globs over labels that programs control; NULL-terminated
+	char **priority_sources;    // globs over labels that programs control; NULL-terminated
 	struct provider *providers; // at least one
 	size_t n_providers;
 	struct team *teams;

@@ -221,6 +221,29 @@ int value_duration(const char *text, void *ret, struct value_error *error)
 	return 0;
 }
 
+// IEC 80000-13's prefixes, for memory is counted by them.
+int value_memory(const char *text, void *ret, struct value_error *error)
+{
+	static const struct {
+		const char *unit;
+		unsigned shift;
+	} units[] = {{"", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}};
+	size_t n_digits = strspn(text, "0123456789");
+	uint64_t number = 0, bytes = 0;
+
+	for (size_t i = 0; i < n_digits && number < 1ull << 32; i++)
+		number = number * 10 + (uint64_t)(text[i] - '0');
+	for (size_t i = 0; n_digits && number < 1ull << 33 && i < sizeof(units) / sizeof(*units);
+	     i++)
+		if (strcmp(text + n_digits, units[i].unit) == 0)
+			bytes = number << units[i].shift;
+	if (bytes < 4ull << 20 || bytes > 1ull << 30)
+		return refuse(error, "is no such amount of memory",
+			      "bytes or KiB, MiB, GiB, such as 64MiB, from 4MiB to 1GiB");
+	*(uint64_t *)ret = bytes;
+	return 0;
+}
+
 int value_wait(const char *text, void *ret, struct value_error *error)
 {
 	uint64_t ns;

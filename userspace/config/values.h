@@ -5,6 +5,7 @@
 //   number      40000, 40_000, 1.5, 40k, 1.5M (k: thousand, M: million); never negative
 //   rate        a number of units a minute, or for a team also a share of a limit, "50%"
 //   amount      a number, or dollars: "$500", "500$", "500 USD"
+//   memory      bytes, or 64MiB, 1GiB: from 4 MiB to 1 GiB
 //   glob        fnmatch(3) pattern
 //
 // Numbers are read by hand and not with strtod(), which takes "inf", "nan" and hexadecimal, and
@@ -41,6 +42,7 @@ int value_share(const char *text, void *ret, struct value_error *error);      //
 int value_tier(const char *text, void *ret, struct value_error *error);       // int *, 0 to 9
 int value_usage_tier(const char *text, void *ret, struct value_error *error); // int *, 1 to 5
 int value_ageing(const char *text, void *ret, struct value_error *error);     // uint64_t *, ns
+int value_memory(const char *text, void *ret, struct value_error *error);     // uint64_t *, bytes
 
 // The window of a limit: 1 s to 366 days, or a month of the calendar.
 struct value_interval {
@@ -69,6 +71,7 @@ int value_mode(const char *text, void *ret, struct value_error *error); // enum 
 int value_daemon_failure(const char *text, void *ret, struct value_error *error); // enum …
 int value_over_limit(const char *text, void *ret, struct value_error *error); // enum over_limit *
 int value_max_wait_action(const char *text, void *ret, struct value_error *error); // enum …
+int value_opaque_action(const char *text, void *ret, struct value_error *error);   // enum …
 int value_resource(const char *text, void *ret, struct value_error *error); // enum resource *
 int value_calendar(const char *text, void *ret, struct value_error *error); // enum calendar *
 

@@ -82,6 +82,18 @@ int value_max_wait_action(const char *text, void *ret, struct value_error *error
 	return 0;
 }
 
+int value_opaque_action(const char *text, void *ret, struct value_error *error)
+{
+	static const char *const choices[] = {
+		[OPAQUE_GOVERN] = "govern", [OPAQUE_PASS] = "pass", [OPAQUE_DENY] = "deny", NULL};
+	int i = index_of(choices, text);
+
+	if (i < 0)
+		return refuse(error, "is unknown", "govern, pass or deny");
+	*(enum opaque_action *)ret = (enum opaque_action)i;
+	return 0;
+}
+
 int value_calendar(const char *text, void *ret, struct value_error *error)
 {
 	static const char *const choices[] = {

@@ -29,6 +29,26 @@ static void write_label(struct writer *w, const char *key, size_t label)
 		emit_text(&w->emitter, w->policy->labels[label]);
 }
 
+static void write_ports(struct emitter *e, const char *key, const uint16_t *ports, size_t n_ports)
+{
+	emit_text(e, key);
+	emit_list(e, true);
+	for (size_t i = 0; i < n_ports; i++)
+		emit_count(e, ports[i]);
+	emit_list_end(e);
+}
+
+static void write_opaque(struct writer *w)
+{
+	static const char *const words[] = {
+		[OPAQUE_GOVERN] = "govern", [OPAQUE_PASS] = "pass", [OPAQUE_DENY] = "deny"};
+	const struct policy *p = w->policy;
+
+	emit_pair(&w->emitter, "opaque", words[p->opaque]);
+	if (p->opaque_model)
+		emit_pair(&w->emitter, "opaque_model", p->opaque_model);
+}
+
 static void write_settings(struct writer *w)
 {
 	const struct policy *p = w->policy;
@@ -39,6 +59,11 @@ static void write_settings(struct writer *w)
 		  p->on_daemon_failure == FAILURE_CLOSED ? "closed" : "open");
 	emit_duration(e, "max_wait", p->max_wait_ns);
 	emit_pair(e, "on_max_wait", p->on_max_wait == MAX_WAIT_ADMIT ? "admit" : "deny");
+	write_opaque(w);
+	emit_duration(e, "http2_max_hold", p->http2_max_hold_ns);
+	write_ports(e, "proxy_ports", p->proxy_ports, p->n_proxy_ports);
+	emit_text(e, "plaintext_memory");
+	emit_count(e, p->plaintext_memory_bytes);
 	if (p->headroom_is_given)
 		emit_duration(e, "headroom", p->headroom_ns);
 	emit_duration(e, "ageing", p->ageing_ns);
@@ -101,11 +126,7 @@ static void write_provider(struct writer *w, const struct provider *provider)
 	emit_mapping(e);
 	emit_pair(e, "name", provider->name);
 	emit_texts(e, "hosts", provider->hosts, false);
-	emit_text(e, "ports");
-	emit_list(e, true);
-	for (size_t i = 0; i < provider->n_ports; i++)
-		emit_count(e, provider->ports[i]);
-	emit_list_end(e);
+	write_ports(e, "ports", provider->ports, provider->n_ports);
 	emit_mapping_end(e);
 }
 

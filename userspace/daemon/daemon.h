@@ -4,7 +4,11 @@
 //   process.c   processes, and the probes they need                          (tap/)
 //   binding.c   whose plaintext is this, while a TLS library is new           (tap/bind)
 //   flow.c      connections: birth, opaqueness, end
-//   exchange.c  requests and their responses; what the governor says of them  (wire/, govern/)
+//   older.c     connections that were there before the daemon                 (tap/older)
+//   exchange.c  requests and their responses, from what the connection says   (wire/)
+//   burst.c     requests of which only TLS records are seen
+//   decide.c    what the governor says of a request                           (govern/)
+//   answer.c    what a response tells the governor
 //   labels.c    what limits and rules may know of a request
 //   hold.c      acting on sockets: push, keep-alive, abort, deadlines         (act/)
 //   memory.c    what survives a restart                                       (store/)
@@ -28,7 +32,7 @@
 #include "tap/kernel.h"
 #include "tap/library.h"
 #include "tap/process.h"
-#include "wire/http1.h"
+#include "wire/conversation.h"
 
 enum {
 	FLOW_BUCKETS = 4096,
@@ -64,16 +68,26 @@ struct kept_label {
 struct exchange {
 	uint64_t id; // for the governor
 	struct flow *flow;
+	uint64_t stream; // of the conversation; where only records are seen, the burst's number
 	enum exchange_state state;
 	struct request request;
 	double amounts[N_RESOURCES]; // what it is expected to take
 	struct kept_label *kept;     // since it was submitted
 	size_t n_kept;
-	uint64_t head_ns, submitted_ns, decided_ns; // 0: not yet
+	uint64_t head_ns, submitted_ns, decided_ns, answered_ns; // 0: not yet
 	bool request_complete, response_complete;
+	bool is_burst;    // only its bytes are known
 	bool in_governor; // to be settled, refunded or withdrawn
 	TAILQ_ENTRY(exchange) in_flow;
 	LIST_ENTRY(exchange) in_bucket;
+};
+
+// Where the time of a request went. UINT64_MAX: not known.
+struct timing {
+	uint64_t held_ns;       // between asking the governor and its decision
+	uint64_t first_byte_ns; // from then to the response's head
+	uint64_t response_ns;   // to its end
+	uint64_t provider_ms;   // what the provider says it took (openai-processing-ms)
 };
 
 // A governed TCP connection.
@@ -91,6 +105,7 @@ struct flow {
 
 	bool is_bound;             // its plaintext was seen
 	const char *opaque_reason; // static; NULL: it is understood
+	bool counts_bursts;        // it is opaque, and governed by its records
 	bool is_held;              // the kernel keeps a segment of it, as far as the daemon knows
 	bool is_replaced; // its socket was connected anew: the kernel's flow is the next one's
 	bool abort_failed;
@@ -102,17 +117,21 @@ struct flow {
 	uint64_t pushed_ns;   // last
 	uint64_t released_ns; // when its gate was opened, until it is pushed; 0: no push is due
 
-	struct request_reader *requests;
-	struct response_reader *responses;
+	struct conversation *conversation;
 	bool responses_unknown; // its responses cannot be told apart any more
 	TAILQ_HEAD(exchange_list, exchange)
-	exchanges;                // in order; the first is the one being answered
-	struct exchange *reading; // the one whose request is being read
-	uint64_t granted_by_past; // offset behind the last exchange that is over
+	exchanges;                // in the order of their requests
+	uint64_t granted_by_past; // offset behind the last exchange that is over; HTTP/1.1
+	const char *doomed_by;    // it is ended as soon as no other stream would suffer
+
+	// Of a flow that counts bursts.
+	uint32_t bursts_begun, bursts_granted;
+	int64_t unsent_bytes; // when it was last looked at
 
 	uint64_t n_requests, tokens_in, tokens_out, queued_ns;
 	double last_cost;
 	char last_model[128];
+	struct timing last; // of its last request that was answered
 	struct event *timer;
 	LIST_ENTRY(flow) in_bucket, in_process;
 	STAILQ_ENTRY(flow) in_twins;
@@ -170,6 +189,10 @@ struct daemon {
 
 	struct {
 		uint64_t admitted, denied, timed_out, opaque, observed_waits;
+		uint64_t bursts;   // requests of which only records were seen
+		uint64_t let_go;   // over the limit, for their connection could not wait
+		uint64_t older;    // connections that were there before the daemon
+		uint64_t turns;    // told of on WebSockets
 		uint64_t unpriced; // of a model without a price, under a policy that has a budget
 		uint64_t push_pidfd, push_iter, push_failed, aborts_failed;
 		uint64_t stash_dropped, twins_sent, twins_failed;
@@ -186,6 +209,7 @@ struct process *process_get(struct daemon *d, uint32_t tgid, bool create);
 void process_probe(struct daemon *d, struct process *process);
 void process_probe_again(struct daemon *d, struct process *process);
 void process_gone(struct daemon *d, uint32_t tgid);
+void process_forked(struct daemon *d, uint32_t parent, uint32_t child);
 void process_release_if_unused(struct daemon *d, struct process *process);
 void daemon_on_attached(evutil_socket_t fd, short what, void *daemon);
 
@@ -197,6 +221,8 @@ void binding_free(struct daemon *d, struct process *process);
 // flow.c
 struct flow *flow_find(struct daemon *d, uint64_t cookie);
 void flow_begin(struct daemon *d, const struct sluice_hello *hello);
+// A flow of that description; NULL: out of memory.
+struct flow *flow_add(struct daemon *d, const struct sluice_hello *hello);
 void flow_bind(struct daemon *d, struct flow *flow, struct library *library);
 void flow_take(struct daemon *d, struct flow *flow, const struct sluice_chunk *chunk);
 void flow_set_opaque(struct daemon *d, struct flow *flow, const char *reason);
@@ -204,20 +230,55 @@ void flow_end(struct daemon *d, struct flow *flow);
 void flow_free(struct daemon *d, struct flow *flow);
 void flow_assign_team(struct daemon *d, struct flow *flow);
 const char *flow_state(const struct flow *flow);
+// NULL: not known.
+const char *flow_protocol(const struct flow *flow);
 // For each flow of the daemon. fn may free the one it is given.
 void flow_each(struct daemon *d, void (*fn)(struct daemon *d, struct flow *flow, void *arg),
 	       void *arg);
 
+// older.c: takes over the connections that were there before the daemon, as opaque ones.
+void older_take_over(struct daemon *d);
+
 // exchange.c
-void exchange_on_request(void *flow, enum request_event event, const struct request *r);
-void exchange_on_response(void *flow, enum response_event event, const struct response *r);
-void exchange_submit_if_due(struct daemon *d, struct flow *flow, bool is_timeout);
+struct exchange *exchange_begin(struct daemon *d, struct flow *flow, uint64_t stream);
+void exchange_on_event(void *flow, enum conversation_event event, uint64_t stream,
+		       const struct request *request, const struct response *response);
 void exchange_free(struct daemon *d, struct exchange *exchange);
+// The governor has nothing more to do with it. was_sent: its bytes have left, or may have. used:
+// what it took in the end; NULL: not known, what was reserved stands.
 void exchange_over(struct daemon *d, struct exchange *exchange, bool was_sent, const double *used);
-void exchange_lost(struct daemon *d, struct exchange *exchange);
+// Its connection, or its stream, has ended before its response was whole.
+void exchange_lost(struct daemon *d, struct exchange *exchange, const struct response *r);
+void flow_drop_finished(struct daemon *d, struct flow *flow);
 struct exchange *exchange_find(struct daemon *d, uint64_t id);
+// The first whose request was not let go yet; NULL: none.
+struct exchange *flow_first_waiting(const struct flow *flow);
+// Whether a request that was let go still waits for its answer, or for the end of it.
+bool flow_has_live_streams(const struct flow *flow);
+
+// burst.c
+void flow_on_burst(struct daemon *d, struct flow *flow, uint32_t number);
+void burst_take(struct daemon *d, struct flow *flow, uint32_t number);
+void burst_submit_if_due(struct daemon *d, struct flow *flow);
+// What it has sent since it was let go.
+void burst_charge_rest(struct daemon *d, struct exchange *exchange);
+
+// decide.c
+void flow_submit_if_due(struct daemon *d, struct flow *flow, bool is_timeout);
+void exchange_submit(struct daemon *d, struct exchange *exchange);
+// What it is expected to take is known better now.
+void exchange_amend(struct daemon *d, struct exchange *exchange);
+const struct price *exchange_price(const struct daemon *d, const struct exchange *exchange);
+// It has waited for as long as its connection may be kept: it goes, over the limit.
+void exchange_let_go(struct daemon *d, struct exchange *exchange);
 void daemon_govern(struct daemon *d); // runs the governor and carries out what it decides
 void daemon_on_govern_timer(evutil_socket_t fd, short what, void *daemon);
+
+// answer.c
+void answer_begin(struct daemon *d, struct exchange *exchange, const struct response *r);
+void answer_end(struct daemon *d, struct exchange *exchange, const struct response *r);
+// A turn on a WebSocket that `upgrade` has opened.
+void answer_turn(struct daemon *d, struct exchange *upgrade, const struct response *r);
 
 // labels.c
 // Makes d->labels and d->kept_headers anew; the old ones are the caller's. -1: out of memory.

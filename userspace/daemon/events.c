@@ -56,6 +56,14 @@ int daemon_on_event(void *daemon, void *data, size_t bytes)
 		else
 			forget_unknown(d, event->cookie);
 		break;
+	case SLUICE_EVENT_BURST:
+		flow = flow_find(d, event->cookie);
+		if (flow)
+			flow_on_burst(d, flow, event->number);
+		break;
+	case SLUICE_EVENT_FORKED:
+		process_forked(d, event->number, event->cookie);
+		break;
 	case SLUICE_EVENT_GONE:
 		process_gone(d, event->cookie);
 		break;

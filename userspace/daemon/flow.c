@@ -74,14 +74,13 @@ static struct flow *flow_new(struct daemon *d, const struct sluice_hello *hello)
 	if (!flow)
 		return NULL;
 	TAILQ_INIT(&flow->exchanges);
-	flow->requests = request_reader_new(exchange_on_request, flow);
-	flow->responses = response_reader_new(exchange_on_response, flow);
+	flow->last = (struct timing){UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
+	flow->conversation = conversation_new(exchange_on_event, flow);
 	flow->timer = evtimer_new(d->base, flow_on_timer, flow);
 	flow->process = process_get(d, hello->flow.tgid, true);
-	if (!flow->requests || !flow->responses || !flow->timer || !flow->process ||
-	    request_reader_keep_headers(flow->requests, d->kept_headers)) {
-		request_reader_free(flow->requests);
-		response_reader_free(flow->responses);
+	if (!flow->conversation || !flow->timer || !flow->process ||
+	    conversation_keep_headers(flow->conversation, d->kept_headers)) {
+		conversation_free(flow->conversation);
 		if (flow->timer)
 			event_free(flow->timer);
 		free(flow);
@@ -120,36 +119,48 @@ static void wait_for_probes(struct daemon *d, struct flow *flow)
 	flow_set_timer(flow, HELLO_MS);
 }
 
+struct flow *flow_add(struct daemon *d, const struct sluice_hello *hello)
+{
+	struct flow *flow = flow_new(d, hello);
+
+	if (!flow)
+		return NULL;
+	describe(d, flow, hello);
+	LIST_INSERT_HEAD(&d->flows[hello->event.cookie % FLOW_BUCKETS], flow, in_bucket);
+	LIST_INSERT_HEAD(&flow->process->flows, flow, in_process);
+	d->n_flows++;
+	return flow;
+}
+
+// Whether it may not speak at all.
+static bool is_shut_out(struct daemon *d, const struct flow *flow)
+{
+	if (!flow->team || !flow->team->deny)
+		return false;
+	d->n.denied++;
+	return d->policy->mode == MODE_ENFORCE;
+}
+
 void flow_begin(struct daemon *d, const struct sluice_hello *hello)
 {
-	struct flow *flow;
+	struct flow *flow = flow_find(d, hello->event.cookie);
 
-	flow = flow_find(d, hello->event.cookie);
 	if (flow && !memcmp(flow->born.random, hello->flow.random, SLUICE_RANDOM_BYTES))
 		return; // its second ClientHello, after a HelloRetryRequest
 	if (flow) {     // the socket was connected anew
 		flow->is_replaced = true;
 		flow_free(d, flow);
 	}
-	flow = flow_new(d, hello);
+	flow = flow_add(d, hello);
 	if (!flow) { // nothing is known of it: do not keep what could never be released
 		log_warning("out of memory: a connection of process %u passes unseen",
 			    hello->flow.tgid);
 		kernel_forget_flow(d->kernel, hello->event.cookie, hello->flow.random);
 		return;
 	}
-	describe(d, flow, hello);
-	LIST_INSERT_HEAD(&d->flows[hello->event.cookie % FLOW_BUCKETS], flow, in_bucket);
-	LIST_INSERT_HEAD(&flow->process->flows, flow, in_process);
-	d->n_flows++;
-	if (flow->team && flow->team->deny) {
-		d->n.denied++;
-		if (d->policy->mode == MODE_ENFORCE) {
-			flow_abort(d, flow);
-			return;
-		}
-	}
-	if (!hello->held)
+	if (is_shut_out(d, flow))
+		flow_abort(d, flow);
+	else if (!hello->held)
 		process_probe(d, flow->process);
 	else if (flow->process->state == PROCESS_PROBED)
 		flow_push(d, flow); // it became so since
@@ -178,55 +189,94 @@ void flow_bind(struct daemon *d, struct flow *flow, struct library *library)
 
 void flow_take(struct daemon *d, struct flow *flow, const struct sluice_chunk *chunk)
 {
+	struct conversation *c = flow->conversation;
+	uint64_t end = chunk->offset + chunk->length;
+
 	if (flow->opaque_reason || flow->is_aborted)
 		return;
-	if (chunk->direction == SLUICE_WRITE) {
-		request_reader_feed(flow->requests, chunk->offset, chunk->data, chunk->length);
-		if (chunk->skipped)
-			request_reader_skip(flow->requests, chunk->offset + chunk->length,
-					    chunk->skipped);
-		exchange_submit_if_due(d, flow, false);
-	} else if (!flow->responses_unknown) {
-		response_reader_feed(flow->responses, chunk->offset, chunk->data, chunk->length);
-		if (chunk->skipped)
-			response_reader_skip(flow->responses, chunk->offset + chunk->length,
-					     chunk->skipped);
+	if (chunk->direction == SLUICE_READ) {
+		if (!flow->responses_unknown)
+			conversation_received(c, chunk->offset, chunk->data, chunk->length);
+		if (!flow->responses_unknown && chunk->skipped)
+			conversation_received_unseen(c, end, chunk->skipped);
+		flow_drop_finished(d, flow);
+		return;
 	}
+	conversation_sent(c, chunk->offset, chunk->data, chunk->length);
+	if (chunk->skipped)
+		conversation_sent_unseen(c, end, chunk->skipped);
+	flow_submit_if_due(d, flow, false);
+	// HTTP/2's preface is no request: the kernel follows the frames from there.
+	if (!flow->granted && conversation_protocol(c) == PROTOCOL_HTTP2)
+		flow_update_gate(d, flow, 0);
 }
 
-// What Sluice does not understand passes, and is said to.
+// How many bursts have left, or were let go. Of a flow whose plaintext was read until now, what the
+// kernel keeps is the rest of a request that was let go, if none waits.
+static uint32_t bursts_past(const struct flow *flow, const struct sluice_flow *seen,
+			    bool was_waiting)
+{
+	bool is_rest = flow->is_bound && !was_waiting && !(seen->flags & SLUICE_FLOW_UNSEEN);
+
+	return seen->burst && seen->flags & SLUICE_FLOW_HELD && !is_rest ? seen->burst - 1
+									 : seen->burst;
+}
+
+static void govern_by_bursts(struct daemon *d, struct flow *flow, bool was_waiting)
+{
+	struct sluice_flow seen = {};
+
+	kernel_read_flow(d->kernel, flow->target.cookie, &seen);
+	flow->bursts_begun = flow->bursts_granted = bursts_past(flow, &seen, was_waiting);
+	flow->granted = flow->bursts_granted;
+	if (kernel_set_gate(d->kernel, flow->target.cookie, SLUICE_GATE_BURSTS, flow->granted)) {
+		kernel_forget_flow(d->kernel, flow->target.cookie, flow->born.random);
+		return;
+	}
+	flow->counts_bursts = true;
+	// From now on the kernel tells of those that begin.
+	if (!kernel_read_flow(d->kernel, flow->target.cookie, &seen))
+		burst_take(d, flow, seen.burst);
+}
+
+// What Sluice does not understand is said to be so, and is governed by what can be seen, let pass,
+// or refused, as the policy says.
 void flow_set_opaque(struct daemon *d, struct flow *flow, const char *reason)
 {
+	bool was_waiting = flow_first_waiting(flow);
 	struct exchange *exchange;
 
-	if (flow->opaque_reason)
+	if (flow->opaque_reason || flow->is_aborted)
 		return;
 	flow->opaque_reason = reason;
+	flow->doomed_by = NULL;
+	flow_set_timer(flow, 0);
 	d->n.opaque++;
 	log_debug("flow %" PRIu64 " (pid %u, %s) is opaque: %s", flow->number, flow->born.tgid,
 		  flow->born.comm, reason);
-	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow)
+	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow) {
 		exchange_over(d, exchange, exchange->state >= EXCHANGE_ADMITTED, NULL);
-	if (kernel_set_gate(d->kernel, flow->target.cookie, SLUICE_GATE_OPAQUE, SLUICE_GRANT_ALL))
+		exchange->state = EXCHANGE_ADMITTED; // nothing more is known of it
+		exchange->request_complete = exchange->response_complete = true;
+	}
+	if (d->policy->opaque == OPAQUE_DENY && d->policy->mode == MODE_ENFORCE) {
+		d->n.denied++;
+		flow_abort(d, flow);
+		return;
+	}
+	if (d->policy->opaque == OPAQUE_GOVERN)
+		govern_by_bursts(d, flow, was_waiting);
+	else if (kernel_set_gate(d->kernel, flow->target.cookie, SLUICE_GATE_PASS,
+				 SLUICE_GRANT_ALL))
 		kernel_forget_flow(d->kernel, flow->target.cookie, flow->born.random);
 	flow_push(d, flow);
-}
-
-static bool waits_for_the_governor(const struct flow *flow)
-{
-	const struct exchange *exchange;
-
-	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow)
-		if (exchange->state < EXCHANGE_ADMITTED)
-			return true;
-	return false;
 }
 
 // The program has closed the socket, or died. What it asked for and nobody waits for is never
 // sent: the orphaned connection is destroyed while its gate is still shut.
 void flow_end(struct daemon *d, struct flow *flow)
 {
-	if (flow->is_held && waits_for_the_governor(flow) && d->policy->mode == MODE_ENFORCE &&
+	if (flow->is_held && flow_first_waiting(flow) && d->policy->mode == MODE_ENFORCE &&
 	    !flow->is_aborted) {
 		int err = target_destroy(&flow->target);
 
@@ -234,7 +284,7 @@ void flow_end(struct daemon *d, struct flow *flow)
 			log_warning("cannot destroy the orphaned connection of process %u: %s",
 				    flow->born.tgid, strerror(-err));
 	}
-	response_reader_end(flow->responses);
+	conversation_end(flow->conversation);
 	flow_free(d, flow);
 }
 
@@ -244,7 +294,8 @@ void flow_free(struct daemon *d, struct flow *flow)
 	struct exchange *exchange;
 
 	while ((exchange = TAILQ_FIRST(&flow->exchanges))) {
-		exchange_lost(d, exchange);
+		exchange_lost(d, exchange,
+			      conversation_response(flow->conversation, exchange->stream));
 		exchange_free(d, exchange);
 	}
 	if (flow->is_replaced)
@@ -254,8 +305,7 @@ void flow_free(struct daemon *d, struct flow *flow)
 	event_free(flow->timer);
 	if (flow->has_twin)
 		STAILQ_REMOVE(&d->twins, flow, flow, in_twins);
-	request_reader_free(flow->requests);
-	response_reader_free(flow->responses);
+	conversation_free(flow->conversation);
 	netns_put(&d->namespaces, flow->target.netns);
 	LIST_REMOVE(flow, in_bucket);
 	LIST_REMOVE(flow, in_process);
@@ -264,16 +314,25 @@ void flow_free(struct daemon *d, struct flow *flow)
 	process_release_if_unused(d, process);
 }
 
+const char *flow_protocol(const struct flow *flow)
+{
+	static const char *const names[] = {
+		[PROTOCOL_HTTP1] = "http/1.1",
+		[PROTOCOL_HTTP2] = "h2",
+		[PROTOCOL_WEBSOCKET] = "websocket",
+	};
+
+	return flow->opaque_reason ? NULL : names[conversation_protocol(flow->conversation)];
+}
+
 const char *flow_state(const struct flow *flow)
 {
 	const struct exchange *exchange = TAILQ_FIRST(&flow->exchanges);
 
+	if (flow_first_waiting(flow))
+		return "queued";
 	if (flow->opaque_reason)
 		return "opaque";
-	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow)
-		if (exchange->state < EXCHANGE_ADMITTED)
-			return "queued";
-	exchange = TAILQ_FIRST(&flow->exchanges);
 	if (!exchange)
 		return "idle";
 	return exchange->state == EXCHANGE_RESPONDING ? "responding" : "admitted";

@@ -9,10 +9,10 @@
 
 enum { LOOK_EVERY_S = 16 };
 
-// Up to where the flow's plaintext may leave: the end of its last request in a row of admitted
+// Up to where the plaintext of HTTP/1.1 may leave: the end of its last request in a row of admitted
 // ones. Several requests written at once (pipelined) leave when the last of them may, for they
 // stand in one queue.
-static uint64_t grant_of(const struct flow *flow)
+static uint64_t grant_of_requests(const struct flow *flow)
 {
 	uint64_t granted = flow->granted_by_past;
 	const struct exchange *exchange;
@@ -23,6 +23,31 @@ static uint64_t grant_of(const struct flow *flow)
 		granted = exchange->request.end; // REQUEST_UNKNOWN_LENGTH is SLUICE_GRANT_ALL
 	}
 	return granted;
+}
+
+// Of HTTP/2: all that was read, or the beginning of the first request that must wait. What was
+// granted before stays so.
+static uint64_t grant_of_frames(const struct flow *flow)
+{
+	const struct exchange *waiting = flow_first_waiting(flow);
+	uint64_t granted =
+		waiting ? waiting->request.begin : conversation_reached(flow->conversation);
+
+	return granted > flow->granted ? granted : flow->granted;
+}
+
+static uint64_t grant_of(const struct flow *flow)
+{
+	if (flow->counts_bursts)
+		return flow->bursts_granted;
+	switch (conversation_protocol(flow->conversation)) {
+	case PROTOCOL_HTTP2:
+		return grant_of_frames(flow);
+	case PROTOCOL_WEBSOCKET:
+		return SLUICE_GRANT_ALL;
+	default:
+		return grant_of_requests(flow);
+	}
 }
 
 // The event that says so may still stand in the ring, behind those of many others.
@@ -36,12 +61,15 @@ static bool is_kept_by_kernel(struct daemon *d, const struct flow *flow)
 
 void flow_update_gate(struct daemon *d, struct flow *flow, uint64_t decided_ns)
 {
+	enum sluice_gate_mode mode =
+		flow->counts_bursts ? SLUICE_GATE_BURSTS : SLUICE_GATE_GOVERNED;
 	uint64_t granted = grant_of(flow);
 	bool opens = granted > flow->granted;
 
-	if (flow->opaque_reason || flow->is_aborted || granted == flow->granted)
+	if ((flow->opaque_reason && !flow->counts_bursts) || flow->is_aborted ||
+	    granted == flow->granted)
 		return;
-	if (kernel_set_gate(d->kernel, flow->target.cookie, SLUICE_GATE_GOVERNED, granted)) {
+	if (kernel_set_gate(d->kernel, flow->target.cookie, mode, granted)) {
 		flow_set_opaque(d, flow, "the kernel's table of flows is full");
 		return;
 	}
@@ -110,16 +138,19 @@ void flow_abort(struct daemon *d, struct flow *flow)
 // The kernel has refused a segment, at refused_ns.
 void flow_on_held(struct daemon *d, struct flow *flow, uint64_t refused_ns)
 {
-	bool is_waiting = !TAILQ_EMPTY(&flow->exchanges) &&
-			  TAILQ_LAST(&flow->exchanges, exchange_list)->state < EXCHANGE_ADMITTED;
-
 	if (refused_ns < flow->pushed_ns) // and it has been sent since
 		return;
 	flow->is_held = true;
-	if (flow->opaque_reason || (flow->is_bound && !is_waiting && flow->granted))
+	if (!flow->is_bound && !flow->opaque_reason) {
+		if (!evtimer_pending(flow->timer, NULL))
+			flow_set_timer(flow, UNDECIDED_MS);
+		return;
+	}
+	// Frames that the kernel does not follow are let go when they have been read.
+	flow_update_gate(d, flow, 0);
+	if (flow->is_held && !flow->doomed_by && !flow_first_waiting(flow) &&
+	    (flow->granted || flow->opaque_reason))
 		flow_push(d, flow); // it was let go between the refusal and now
-	else if (!flow->is_bound && !evtimer_pending(flow->timer, NULL))
-		flow_set_timer(flow, UNDECIDED_MS);
 }
 
 // Most flows are let go within a millisecond, and their data carries the ACK after all: only for
@@ -171,13 +202,15 @@ void flow_on_timer(evutil_socket_t fd, short what, void *arg)
 	struct daemon *d = the_daemon;
 
 	(void)fd, (void)what;
-	if (flow->is_bound)
-		exchange_submit_if_due(d, flow, true);
+	if (flow->counts_bursts)
+		burst_submit_if_due(d, flow);
+	else if (flow->is_bound)
+		flow_submit_if_due(d, flow, true);
 	else if (flow->process->state == PROCESS_ATTACHING)
 		flow_set_opaque(d, flow, "its probes were not in place in time");
 	else if (flow->is_held) {
-		flow_set_opaque(d, flow, "no probe saw its plaintext");
 		process_probe_again(d, flow->process);
+		flow_set_opaque(d, flow, "no probe saw its plaintext");
 	}
 	daemon_govern(d);
 }
@@ -186,18 +219,51 @@ void flow_on_timer(evutil_socket_t fd, short what, void *arg)
 // was lost. It must not wait for ever for an answer to a question nobody heard.
 static bool is_forgotten(struct daemon *d, struct flow *flow)
 {
-	const struct exchange *last = TAILQ_LAST(&flow->exchanges, exchange_list);
-	uint64_t suspected = flow->suspect_end;
+	const struct exchange *waiting = flow_first_waiting(flow);
+	uint64_t suspected = flow->suspect_end, end;
 	struct sluice_flow seen;
 
 	flow->suspect_end = 0;
-	if (last && last->state == EXCHANGE_QUEUED)
+	if ((waiting && waiting->state == EXCHANGE_QUEUED) || flow->doomed_by)
 		return false;
 	if (kernel_read_flow(d->kernel, flow->target.cookie, &seen) ||
-	    !(seen.flags & SLUICE_FLOW_HELD) || seen.write_end <= flow->granted)
+	    !(seen.flags & SLUICE_FLOW_HELD))
 		return false;
-	flow->suspect_end = seen.write_end;
-	return suspected == seen.write_end;
+	end = flow->counts_bursts ? seen.burst : seen.write_end;
+	if (end <= flow->granted)
+		return false;
+	flow->suspect_end = end;
+	return suspected == end;
+}
+
+// What the daemon has missed of it is found out again, if it can be.
+static void recall(struct daemon *d, struct flow *flow)
+{
+	if (flow->counts_bursts)
+		burst_take(d, flow, flow->suspect_end);
+	else
+		flow_set_opaque(d, flow, "what it wrote was not seen (events were lost)");
+}
+
+// A request that must wait holds all streams of its connection. Those that are being answered need
+// their WINDOW_UPDATEs, and the server its PING replies.
+static void mind_live_streams(struct daemon *d, struct flow *flow)
+{
+	struct exchange *waiting = flow_first_waiting(flow);
+	bool has_live = flow_has_live_streams(flow), is_long;
+
+	if (conversation_protocol(flow->conversation) != PROTOCOL_HTTP2 || !waiting ||
+	    waiting->state != EXCHANGE_QUEUED)
+		return;
+	is_long = clock_now_ns() - waiting->submitted_ns > d->policy->http2_max_hold_ns;
+	if (flow->doomed_by && (!has_live || is_long)) {
+		flow_abort(d, flow);
+	} else if (!flow->doomed_by && has_live && is_long) {
+		log_debug("flow %" PRIu64 " is let go over the limit: other streams wait behind it",
+			  flow->number);
+		exchange_let_go(d, waiting);
+		flow_submit_if_due(d, flow, false);
+	}
 }
 
 // Both must say so: sock_diag does not find a socket bound to a device, and a process may have
@@ -219,10 +285,12 @@ static void tend(struct daemon *d, struct flow *flow, void *arg)
 	}
 	if (flow->abort_failed)
 		flow_abort(d, flow);
-	if (d->policy->mode != MODE_ENFORCE || flow->is_aborted || flow->opaque_reason)
+	if (d->policy->mode != MODE_ENFORCE || flow->is_aborted ||
+	    (flow->opaque_reason && !flow->counts_bursts))
 		return;
+	mind_live_streams(d, flow);
 	if (is_forgotten(d, flow))
-		flow_set_opaque(d, flow, "what it wrote was not seen (events were lost)");
+		recall(d, flow);
 	else if (flow->is_held)
 		target_keep_alive(&flow->target);
 }

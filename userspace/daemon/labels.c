@@ -64,10 +64,13 @@ static const char *said_by(const struct request_labels *labels, const char *name
 // The reader forgets a request when the next one begins. Without memory a label is as if absent.
 void labels_keep(struct daemon *d, struct exchange *exchange)
 {
-	const struct request_labels *labels = request_reader_labels(exchange->flow->requests);
+	const struct request_labels *labels =
+		conversation_labels(exchange->flow->conversation, exchange->stream);
 	const struct policy *policy = d->policy;
 
 	labels_release(exchange);
+	if (!labels)
+		return;
 	exchange->kept = calloc(policy->n_labels, sizeof(*exchange->kept));
 	for (size_t i = N_BUILTIN_LABELS; exchange->kept && i < policy->n_labels; i++) {
 		const char *value = said_by(labels, policy->labels[i]);
@@ -119,7 +122,8 @@ void exchange_labels(struct daemon *d, const struct exchange *exchange, const ch
 	labels[LABEL_API_KEY] = text_or_null(r->api_key);
 	labels[LABEL_ORGANIZATION] = text_or_null(r->organization);
 	labels[LABEL_PROJECT] = text_or_null(r->project);
-	labels[LABEL_STREAM] = r->stream ? "true" : "false";
+	if (!exchange->is_burst)
+		labels[LABEL_STREAM] = r->stream ? "true" : "false";
 	if (r->max_tokens != REQUEST_ABSENT)
 		labels[LABEL_MAX_TOKENS] = number_text(texts, 0, (double)r->max_tokens);
 	labels[LABEL_ESTIMATED_TOKENS] = number_text(texts, 1, exchange->amounts[RESOURCE_TOKENS]);
@@ -131,6 +135,9 @@ void exchange_labels(struct daemon *d, const struct exchange *exchange, const ch
 	labels[LABEL_PID] = number_text(texts, 3, flow->born.tgid);
 	labels[LABEL_COMM] = text_or_null(texts->comm);
 	labels[LABEL_EXE] = text_or_null(flow->identity.exe);
+	labels[LABEL_CONTAINER] = text_or_null(flow->identity.container);
+	labels[LABEL_PROTOCOL] = flow_protocol(flow);
+	labels[LABEL_OPAQUE] = flow->opaque_reason ? "true" : "false";
 	for (size_t i = N_BUILTIN_LABELS; i < d->policy->n_labels; i++)
 		labels[i] = dynamic_label(exchange, d->policy->labels[i]);
 }

@@ -14,6 +14,7 @@
 #include "daemon/lock.h"
 #include "daemon/trace.h"
 #include "serve/api.h"
+#include "wire/memory.h"
 
 enum { HEARTBEAT_MS = 250, EXIT_USAGE = 2, NICE = -10 };
 
@@ -101,7 +102,7 @@ static void assign_to_policy(struct daemon *d, struct flow *flow, void *arg)
 {
 	(void)arg;
 	flow_assign_team(d, flow);
-	if (request_reader_keep_headers(flow->requests, d->kept_headers))
+	if (conversation_keep_headers(flow->conversation, d->kept_headers))
 		log_warning("out of memory: headers of flow %llu are not seen as labels",
 			    (unsigned long long)flow->number);
 }
@@ -118,6 +119,7 @@ static int govern_by(struct daemon *d, struct policy *policy)
 	flow_each(d, assign_to_policy, NULL);
 	err = governor_reload(d->governor, policy, new_ask_of, d, clock_now_ns());
 	if (!err) {
+		wire_set_bound(policy->plaintext_memory_bytes);
 		policy_free(old);
 		free(labels);
 		free(kept_headers);
@@ -285,6 +287,7 @@ static int start(struct daemon *d, const struct options *o, struct api **ret_api
 		log_lines(error);
 		return -EINVAL;
 	}
+	wire_set_bound(d->policy->plaintext_memory_bytes);
 	err = kernel_open(&d->kernel, &error);
 	if (err) {
 		log_lines(error);
@@ -315,6 +318,8 @@ static int start(struct daemon *d, const struct options *o, struct api **ret_api
 	if (err)
 		log_error("the kernel's tables of hosts did not take the policy: %s",
 			  strerror(-err));
+	else
+		older_take_over(d);
 	return err;
 }
 

@@ -57,6 +57,20 @@ void process_probe_again(struct daemon *d, struct process *process)
 	}
 }
 
+// The child may go on with connections that its parent has opened. For those that it opens itself
+// there is time at its ClientHello.
+void process_forked(struct daemon *d, uint32_t parent, uint32_t child)
+{
+	const struct process *from = process_get(d, parent, false);
+	struct process *process;
+
+	if (!from || LIST_EMPTY(&from->flows))
+		return;
+	process = process_get(d, child, true);
+	if (process)
+		process_probe(d, process);
+}
+
 // It has ended, or become another program by exec: its probes go, and its number may come again.
 void process_gone(struct daemon *d, uint32_t tgid)
 {

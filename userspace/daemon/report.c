@@ -9,6 +9,7 @@
 #include "daemon/endpoints.h"
 #include "serve/governed.h"
 #include "serve/object.h"
+#include "wire/memory.h"
 
 typedef struct json_object json;
 
@@ -142,12 +143,17 @@ json *report_status(void *ctx, const struct api_request *request, int *ret_code)
 	object_add_count(o, "denied", d->n.denied);
 	object_add_count(o, "timed_out", d->n.timed_out);
 	object_add_count(o, "opaque", d->n.opaque);
+	object_add_count(o, "opaque_governed", d->n.bursts);
+	object_add_count(o, "older", d->n.older);
+	object_add_count(o, "let_go_over_limit", d->n.let_go);
+	object_add_count(o, "websocket_turns", d->n.turns);
 	object_add_count(o, "observed_waits", d->n.observed_waits);
 	object_add_count(o, "unpriced", d->n.unpriced);
 	object_add(o, "lost_events", losses(d));
 	object_add(o, "push", pushes(d));
 	object_add(o, "decision_us", release_times(d));
 	object_add(o, "kernel", kernel_counts(d));
+	object_add_count(o, "memory_bytes", wire_used());
 	object_add_count(o, "rss_bytes", resident_bytes());
 	return o;
 }
@@ -161,6 +167,17 @@ static uint64_t time_queued_ns(const struct flow *flow, uint64_t now)
 		if (exchange->state == EXCHANGE_QUEUED)
 			ns += now - exchange->submitted_ns;
 	return ns;
+}
+
+static void add_timing(json *o, const struct timing *timing)
+{
+	object_add_ms(o, "held_ms", timing->held_ns);
+	object_add_ms(o, "first_byte_ms", timing->first_byte_ns);
+	object_add_ms(o, "response_ms", timing->response_ns);
+	if (timing->provider_ms == UINT64_MAX)
+		object_add_null(o, "provider_ms");
+	else
+		object_add_count(o, "provider_ms", timing->provider_ms);
 }
 
 static void add_flow(struct daemon *d, struct flow *flow, void *list)
@@ -186,7 +203,11 @@ static void add_flow(struct daemon *d, struct flow *flow, void *list)
 	object_add_count(o, "tokens_out", flow->tokens_out);
 	object_add_count(o, "queued_ms", time_queued_ns(flow, clock_now_ns()) / NS_PER_MS);
 	object_add_number(o, "cost", flow->last_cost, 3);
+	object_add_text(o, "protocol", flow_protocol(flow));
+	object_add_flag(o, "opaque", flow->opaque_reason);
 	object_add_text(o, "why_opaque", flow->opaque_reason);
+	object_add_text(o, "container", flow->identity.container);
+	add_timing(o, &flow->last);
 	object_add_text(o, "library", flow->library ? flow->library->path : NULL);
 	object_add_text(o, "address", flow->address);
 	object_add_count(o, "local_port", flow->target.local_port);

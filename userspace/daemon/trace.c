@@ -53,6 +53,16 @@ static void add_usage(json *o, struct daemon *d, const struct exchange *exchange
 	object_add(o, "usage", usage);
 }
 
+// Each apart: held here, until the first byte of the answer, and until its last.
+static void add_times(json *o, const struct exchange *exchange, uint64_t left_ns, uint64_t now)
+{
+	object_add_number(o, "held_s", (double)(left_ns - exchange->submitted_ns) / NS, 6);
+	if (exchange->answered_ns)
+		object_add_number(o, "first_byte_s", (double)(exchange->answered_ns - left_ns) / NS,
+				  6);
+	object_add_number(o, "response_s", (double)(now - left_ns) / NS, 6);
+}
+
 // How it ended, if its program did not see a denial.
 static void add_end(json *o, struct daemon *d, const struct exchange *exchange,
 		    const struct response *r)
@@ -62,12 +72,14 @@ static void add_end(json *o, struct daemon *d, const struct exchange *exchange,
 	bool has_left = exchange->state >= EXCHANGE_ADMITTED;
 
 	if (has_left)
-		object_add_number(o, "response_s", (double)(now - left_ns) / NS, 6);
+		add_times(o, exchange, left_ns, now);
 	else if (!exchange->flow->is_aborted)
 		object_add_number(o, "cancelled_s", (double)(now - exchange->submitted_ns) / NS, 6);
 	if (!has_left || !r)
 		return;
 	object_add_count(o, "status", (uint64_t)r->status);
+	if (r->processing_ms != RESPONSE_ABSENT)
+		object_add_number(o, "provider_s", (double)r->processing_ms / 1e3, 3);
 	if (r->status < 400)
 		add_usage(o, d, exchange, r);
 }

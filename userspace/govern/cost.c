@@ -19,6 +19,9 @@
 // refilled and what was foreseen too low has been added, so they say max(0, output − EXPECTED): to
 // the token for 12 of the 13 such recordings that are not 0, and it cannot be known before.
 //
+// Anthropic counts input tokens when a request arrives, and output as it is generated: the charge
+// of /messages is the estimate of its input.
+//
 // Input tokens of /responses are exact there; here they are characters / 4 + 7, and a seventh of
 // the tools' JSON. Reading (GET and its like) is charged as a request, not in tokens. Elsewhere a
 // JSON body or one that nothing is known of counts a quarter of its bytes; an upload (files, audio)
@@ -55,6 +58,7 @@ enum endpoint {
 	ENDPOINT_COMPLETIONS,
 	ENDPOINT_RESPONSES,
 	ENDPOINT_EMBEDDINGS,
+	ENDPOINT_MESSAGES, // Anthropic's
 	ENDPOINT_IMAGES,
 	ENDPOINT_UPLOAD,
 	ENDPOINT_OTHER,
@@ -87,7 +91,7 @@ static enum endpoint endpoint_of(const struct request *r)
 		{"/chat/completions", ENDPOINT_CHAT},     {"/completions", ENDPOINT_COMPLETIONS},
 		{"/responses", ENDPOINT_RESPONSES},       {"/embeddings", ENDPOINT_EMBEDDINGS},
 		{"/images/generations", ENDPOINT_IMAGES}, {"/images/edits", ENDPOINT_IMAGES},
-		{"/images/variations", ENDPOINT_IMAGES},
+		{"/images/variations", ENDPOINT_IMAGES},  {"/messages", ENDPOINT_MESSAGES},
 	};
 
 	if (only_reads(r))
@@ -160,35 +164,6 @@ static double expected_output(const struct request *r)
 	return !strncmp(r->model, "gpt-5.4", strlen("gpt-5.4")) ? 163 : 217;
 }
 
-double charge_of_request(const struct request *r, uint64_t unread_bytes, enum charge_rule rule)
-{
-	double absent_cap = rule == CHARGE_UNTIL_2025 ? DEFAULT_MAX_TOKENS : 0;
-	double images = rule == CHARGE_UNTIL_2025 ? 0 : TOKENS_PER_IMAGE * (double)r->images_in;
-	double text = text_tokens(r, unread_bytes), tokens = (double)r->input_tokens;
-	enum endpoint endpoint = endpoint_of(r);
-	double output = answers(r, endpoint) * or_else(r->max_tokens, absent_cap);
-
-	switch (endpoint) {
-	case ENDPOINT_CHAT:
-		return text + CHAT_OVERHEAD + fmax((double)r->messages, 1) + images + output;
-	case ENDPOINT_COMPLETIONS:
-		return text + COMPLETION_OVERHEAD + tokens + output;
-	case ENDPOINT_RESPONSES:
-		return text + INPUT_TOKENS_PER_RESPONSE + tool_tokens(r) + images +
-		       expected_output(r);
-	case ENDPOINT_EMBEDDINGS:
-		return fmax(text + tokens, 1);
-	case ENDPOINT_OTHER:
-	case ENDPOINT_UNKNOWN:
-		return body_tokens(r, unread_bytes);
-	case ENDPOINT_READ:
-	case ENDPOINT_IMAGES:
-	case ENDPOINT_UPLOAD:
-		break;
-	}
-	return 0;
-}
-
 static double input_estimate(const struct request *r, uint64_t unread_bytes)
 {
 	double text = text_tokens(r, unread_bytes), tokens = (double)r->input_tokens;
@@ -196,6 +171,7 @@ static double input_estimate(const struct request *r, uint64_t unread_bytes)
 
 	switch (endpoint_of(r)) {
 	case ENDPOINT_CHAT:
+	case ENDPOINT_MESSAGES:
 		return text + extras + INPUT_TOKENS_PER_CHAT +
 		       INPUT_TOKENS_PER_MESSAGE * fmax((double)r->messages, 1);
 	case ENDPOINT_RESPONSES:
@@ -214,6 +190,37 @@ static double input_estimate(const struct request *r, uint64_t unread_bytes)
 	return 0;
 }
 
+double charge_of_request(const struct request *r, uint64_t unread_bytes, enum charge_rule rule)
+{
+	double absent_cap = rule == CHARGE_UNTIL_2025 ? DEFAULT_MAX_TOKENS : 0;
+	double images = rule == CHARGE_UNTIL_2025 ? 0 : TOKENS_PER_IMAGE * (double)r->images_in;
+	double text = text_tokens(r, unread_bytes), tokens = (double)r->input_tokens;
+	enum endpoint endpoint = endpoint_of(r);
+	double output = answers(r, endpoint) * or_else(r->max_tokens, absent_cap);
+
+	switch (endpoint) {
+	case ENDPOINT_CHAT:
+		return text + CHAT_OVERHEAD + fmax((double)r->messages, 1) + images + output;
+	case ENDPOINT_COMPLETIONS:
+		return text + COMPLETION_OVERHEAD + tokens + output;
+	case ENDPOINT_RESPONSES:
+		return text + INPUT_TOKENS_PER_RESPONSE + tool_tokens(r) + images +
+		       expected_output(r);
+	case ENDPOINT_EMBEDDINGS:
+		return fmax(text + tokens, 1);
+	case ENDPOINT_MESSAGES:
+		return input_estimate(r, unread_bytes);
+	case ENDPOINT_OTHER:
+	case ENDPOINT_UNKNOWN:
+		return body_tokens(r, unread_bytes);
+	case ENDPOINT_READ:
+	case ENDPOINT_IMAGES:
+	case ENDPOINT_UPLOAD:
+		break;
+	}
+	return 0;
+}
+
 static double output_estimate(const struct request *r)
 {
 	double per_answer = is_reasoning(r->model) ? OUTPUT_TOKENS_REASONING : OUTPUT_TOKENS;
@@ -223,6 +230,8 @@ static double output_estimate(const struct request *r)
 	case ENDPOINT_CHAT: // max_completion_tokens has taken max_tokens' place
 		per_answer = or_else(r->max_completion_tokens, or_else(r->max_tokens, per_answer));
 		break;
+	case ENDPOINT_MESSAGES:
+		return or_else(r->max_tokens, per_answer);
 	case ENDPOINT_COMPLETIONS:
 		per_answer = or_else(r->max_tokens, DEFAULT_MAX_TOKENS);
 		break;
@@ -271,8 +280,11 @@ void cost_of_usage(const struct response *r, const struct price *price, double u
 	} else if (!has_usage && r->is_event_stream && !r->is_encoded) {
 		output = (double)r->stream_events;
 	} else if (has_usage) {
+		double streamed = r->is_event_stream ? (double)r->stream_events : 0;
+
 		input = or_else(r->tokens_in, input);
-		output = or_else(r->tokens_out, 0); // embeddings have no output
+		// Embeddings have no output, and a stream that broke off has not said it.
+		output = or_else(r->tokens_out, streamed);
 		cached = fmin(or_else(r->cached_tokens_in, 0), input);
 	}
 	used[RESOURCE_INPUT_TOKENS] = input;

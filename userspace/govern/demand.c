@@ -3,6 +3,9 @@
 // more; a ceiling in percent is one more beside each limiter of a limit, with that share of its
 // capacity.
 //
+// Where a key has labels that an opaque request lacks, it might be any key's: it is held against
+// the limiter of those that has the least left.
+//
 // A request that asks for nothing of a resource (no images, say) passes an exhausted limiter of it,
 // but not one that forbids (capacity 0).
 #include "govern/demand.h"
@@ -148,6 +151,14 @@ static void add_part(struct key *key, const char *part)
 	key->text[key->used] = '\0';
 }
 
+// Of an opaque request nothing is known that only its plaintext says.
+static bool is_opaque(const struct finder *f)
+{
+	const char *opaque = f->labels[LABEL_OPAQUE];
+
+	return opaque && !strcmp(opaque, "true");
+}
+
 // False: the request lacks a label of it, and passes.
 static bool key_of(const struct finder *f, const struct limit *limit, const struct tier_row *row,
 		   struct key *key)
@@ -194,7 +205,9 @@ static int add(struct finder *f, const struct limiter_id *id, const struct draw 
 	}
 	if (draw->amount <= 0 && !is_settled_by_usage(id->resource))
 		return 0;
-	struct limiter *l = limiter_get(f->g, id, f->now_ns);
+	struct limiter *l = is_opaque(f) ? limiter_scarcest(f->g, id, f->now_ns) : NULL;
+	if (!l)
+		l = limiter_get(f->g, id, f->now_ns);
 	if (!l)
 		return -ENOMEM;
 	if (draw->amount <= 0) {

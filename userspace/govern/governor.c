@@ -467,6 +467,22 @@ void governor_withdraw(struct governor *g, uint64_t id, bool may_return, uint64_
 	ticket_free(g, t);
 }
 
+int governor_let_go(struct governor *g, uint64_t id, uint64_t now_ns)
+{
+	struct ticket *t = ticket_find(g, id);
+
+	if (!t || t->state == TICKET_ADMITTED)
+		return -ENOENT;
+	if (t->state == TICKET_WAITING) {
+		lane_remove(g, t, true);
+	} else {
+		TAILQ_REMOVE(&g->decided, t, by_age);
+		g->n_waiting--;
+	}
+	ticket_draw(g, t, now_ns);
+	return 0;
+}
+
 size_t governor_waiting(const struct governor *g)
 {
 	return g->n_waiting;

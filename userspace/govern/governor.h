@@ -32,8 +32,8 @@ struct decision {
 	uint64_t id;
 	enum verdict verdict; // never VERDICT_QUEUED
 	uint64_t waited_ns;
-	const char *policy;   // the limit or team that denied it; NULL otherwise. Valid until the
-			      // next reload
+	const char *policy; // the limit or team that denied it; NULL otherwise. Valid until the
+			    // next reload
 	const char *workload; // of the first limit that matched; NULL: none did. As long valid
 	// How much priority moved it against first-in-first-out, in tokens of that limit: queued
 	// ahead when it came, less admitted since. Above 0: it was moved forward.
@@ -66,6 +66,11 @@ uint64_t governor_next_ns(const struct governor *g, uint64_t now_ns);
 // A waiting request is gone (its program closed the connection): forget it. If `may_return`, its
 // place is kept for a minute for a request with the same retry_key.
 void governor_withdraw(struct governor *g, uint64_t id, bool may_return, uint64_t now_ns);
+
+// A waiting request leaves now, whatever its limits say (its connection cannot be kept back any
+// longer, or what it asks for has been used already): it draws, into debt if need be, and is
+// admitted. -ENOENT: it does not wait.
+int governor_let_go(struct governor *g, uint64_t id, uint64_t now_ns);
 
 // An admitted request never left: give back what it drew, as far as it is not refilled already
 // (bucket.h), and forget it.

@@ -223,6 +223,54 @@ struct limiter *limiter_get(struct governor *g, const struct limiter_id *id, uin
 	return l ? l : limiter_new(g, &others, hash, now_ns);
 }
 
+// Up to a comma that is not escaped (demand.c).
+static size_t part_bytes(const char *key)
+{
+	size_t n = 0;
+
+	while (key[n] && key[n] != ',')
+		n += key[n] == '\\' && key[n + 1] ? 2 : 1;
+	return n;
+}
+
+// Whether the key is `known`, but for the parts that are empty there.
+static bool fits(const char *known, const char *key)
+{
+	for (;; known++, key++) {
+		size_t n_known = part_bytes(known), n = part_bytes(key);
+
+		if (n_known && (n_known != n || memcmp(known, key, n)))
+			return false;
+		known += n_known;
+		key += n;
+		if (!*known || !*key)
+			return *known == *key;
+	}
+}
+
+struct limiter *limiter_scarcest(const struct governor *g, const struct limiter_id *id,
+				 uint64_t now_ns)
+{
+	struct limiter *found = NULL;
+	double least = INFINITY;
+
+	for (struct hash_node *n = hashtab_first(&g->limiters); n;
+	     n = hashtab_next(&g->limiters, n)) {
+		struct limiter *l = container_of(n, struct limiter, node);
+		double level;
+
+		if (l->kind != id->kind || l->resource != id->resource || l->limit != id->limit ||
+		    l->team != id->team || !fits(id->key, l->key))
+			continue;
+		level = bucket_level(&l->bucket, now_ns);
+		if (level < least) {
+			least = level;
+			found = l;
+		}
+	}
+	return found;
+}
+
 void limiter_free(struct limiter *l)
 {
 	contest_free(l);

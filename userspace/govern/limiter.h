@@ -34,6 +34,10 @@ double limiter_tier_capacity(const struct limit *limit, const char *key);
 // Finds or makes it. NULL: no memory.
 struct limiter *limiter_get(struct governor *g, const struct limiter_id *id, uint64_t now_ns);
 struct limiter *limiter_find(const struct governor *g, const struct limiter_id *id);
+// Of the limiters that differ from `id` in such parts of the key only as are empty there: the one
+// with the least left. NULL: there is none. Looks at all limiters.
+struct limiter *limiter_scarcest(const struct governor *g, const struct limiter_id *id,
+				 uint64_t now_ns);
 
 void limiter_free(struct limiter *l);
 

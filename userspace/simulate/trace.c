@@ -14,8 +14,9 @@
 #define MAX_NESTING 4
 
 static const char *const keys[] = {
-	"t",     "id",     "labels",       "tokens",        "images",      "response_s",
-	"usage", "status", "input_tokens", "output_tokens", "cancelled_s",
+	"t",           "id",     "labels",       "tokens",       "images",
+	"response_s",  "usage",  "status",       "input_tokens", "output_tokens",
+	"cancelled_s", "held_s", "first_byte_s", "provider_s",
 };
 
 static int make_room(struct trace *trace, size_t *room)

@@ -16,6 +16,7 @@
 struct numbers {
 	double t, tokens, images, response_s, input_tokens, output_tokens, status, cancelled_s;
 	double used_input_tokens, used_output_tokens;
+	double held_s, first_byte_s, provider_s; // of the day it was recorded: for people
 };
 
 struct field {
@@ -42,6 +43,9 @@ static const struct field fields[] = {
 	FIELD("output_tokens", output_tokens, 0, 1e15, COUNT),
 	FIELD("status", status, 0, 999, "an HTTP status, or 0 if it is not known"),
 	FIELD("cancelled_s", cancelled_s, 0, 1e8, SECONDS),
+	FIELD("held_s", held_s, 0, 1e8, SECONDS),
+	FIELD("first_byte_s", first_byte_s, 0, 1e8, SECONDS),
+	FIELD("provider_s", provider_s, 0, 1e8, SECONDS),
 	{0},
 };
 static const struct field usage_fields[] = {
@@ -51,7 +55,7 @@ static const struct field usage_fields[] = {
 };
 #define KEY_LIST                                                                                   \
 	"t, id, labels, tokens, images, response_s, usage, status, input_tokens, "                 \
-	"output_tokens, cancelled_s"
+	"output_tokens, cancelled_s, held_s, first_byte_s, provider_s"
 
 int trace_bad(struct trace_reader *r, const char *format, ...)
 {

@@ -19,9 +19,10 @@ enum { WIDE_PROCESSES = 4 };           // so many new processes of one library â
 enum { MAX_DOOMED = 4 };               // â€¦ or so many processes are to be detached
 enum {
 	WIDE_AT_ONCE = 16
-};                               // or so many probed one by one: each costs 16 descriptors and, at
-				 // every return from a probed function, a run for each other
-enum { WIDE_JOBS = 3 };          // or so many waiting for their probes at once
+};                      // or so many probed one by one: each costs two descriptors for each
+			// probe and, at every return from a probed function, a run for each
+			// other
+enum { WIDE_JOBS = 3 }; // or so many waiting for their probes at once
 #define QUIET_NS (30 * NS_PER_S) // so long without one: probe the processes again
 
 enum { JOIN_S = 10 };
@@ -162,6 +163,19 @@ static struct tapped_process *find_process(struct attacher *a, uint32_t tgid)
 	return NULL;
 }
 
+// Its id may have been another's: what was known under that is forgotten before the first probe
+// has it.
+static void welcome(struct attacher *a, struct library *library)
+{
+	const struct sluice_library none = {};
+
+	if (!library->is_new)
+		return;
+	kernel_set_library(a->kernel, library->id, &none);
+	a->recent[library->id] = (struct recent){};
+	library->is_new = false;
+}
+
 static int do_attach(struct attacher *a, uint32_t tgid)
 {
 	struct tapped_process *process = find_process(a, tgid);
@@ -186,6 +200,7 @@ static int do_attach(struct attacher *a, uint32_t tgid)
 	for (int i = 0; i < process->n_libraries; i++) {
 		const struct mapped_library *mapped = &process->libraries[i];
 
+		welcome(a, mapped->library);
 		if (is_busy(a, mapped->library, clock_now_ns()) && !mapped->library->is_wide)
 			go_wide(a, mapped);
 		err = mapped->library->is_wide ? 0 : add_tap(a, mapped, tgid);
@@ -207,6 +222,7 @@ static void do_forget(struct attacher *a, uint32_t tgid)
 		return;
 	LIST_REMOVE(process, next);
 	free(process);
+	kernel_forget_reads(a->kernel, tgid);
 	for (tap = LIST_FIRST(&a->taps); tap; tap = following) {
 		following = LIST_NEXT(tap, next);
 		if (tap->tgid == tgid)
@@ -332,7 +348,7 @@ static void *detach(void *arg)
 		if (!link) {
 			LIST_REMOVE(tap, next);
 			a->n_doomed--;
-			free(tap);
+			tap_free(tap);
 			continue;
 		}
 		pthread_mutex_unlock(&a->lock);

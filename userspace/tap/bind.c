@@ -29,11 +29,41 @@ static int search(const uint8_t *memory, ssize_t bytes,
 	return -ENOENT;
 }
 
+// Searches what the object points to. Of several pointers that lead to the random the one from
+// which it is the least far is taken: the others are to what merely lies before it on the heap,
+// which is so by chance, and not for the next connection.
+static int search_pointees(const struct bind_object *object,
+			   const uint8_t (*randoms)[SLUICE_RANDOM_BYTES], size_t n,
+			   struct sluice_library *layout)
+{
+	uint8_t pointee[SLUICE_OBJECT_BYTES];
+	int found = -ENOENT;
+
+	layout->random_offset = UINT32_MAX;
+	for (uint32_t at = 0; at + sizeof(uint64_t) <= object->bytes; at += sizeof(uint64_t)) {
+		uint64_t pointer;
+		uint32_t offset;
+		int random;
+
+		memcpy(&pointer, object->memory + at, sizeof(pointer));
+		if (pointer < 65536) // below mmap_min_addr: no pointer
+			continue;
+		random = search(pointee,
+				read_memory(object->tgid, pointer, pointee, sizeof(pointee)),
+				randoms, n, &offset);
+		if (random < 0 || offset >= layout->random_offset)
+			continue;
+		layout->pointer_offset = at;
+		layout->random_offset = offset;
+		found = random;
+	}
+	return found;
+}
+
 int bind_search(struct bind_object *object, const uint8_t (*randoms)[SLUICE_RANDOM_BYTES], size_t n,
 		struct sluice_library *ret_layout)
 {
 	struct sluice_library layout = {.learned = 1, .pointer_offset = SLUICE_NO_POINTER};
-	uint8_t pointee[SLUICE_OBJECT_BYTES];
 	int found;
 
 	if (!object->bytes) {
@@ -45,17 +75,8 @@ int bind_search(struct bind_object *object, const uint8_t (*randoms)[SLUICE_RAND
 		object->bytes = bytes;
 	}
 	found = search(object->memory, object->bytes, randoms, n, &layout.random_offset);
-	for (uint32_t at = 0; found < 0 && at + 8 <= object->bytes; at += 8) {
-		uint64_t pointer;
-
-		memcpy(&pointer, object->memory + at, sizeof(pointer));
-		if (pointer < 65536) // below mmap_min_addr: no pointer
-			continue;
-		layout.pointer_offset = at;
-		found = search(pointee,
-			       read_memory(object->tgid, pointer, pointee, sizeof(pointee)),
-			       randoms, n, &layout.random_offset);
-	}
+	if (found < 0)
+		found = search_pointees(object, randoms, n, &layout);
 	if (found >= 0)
 		*ret_layout = layout;
 	return found;

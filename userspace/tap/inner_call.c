@@ -1,13 +1,13 @@
 // See inner_call.h. Nothing is assumed of versions or distances: the wrapper's own instructions
-// must say it, or the wrappers are probed. Encodings: Intel SDM vol. 2, ENDBR64, SUB, CALL, PUSH.
+// must say it, or the wrappers are probed. Encodings: Intel SDM vol. 2, ENDBR64, SUB, CALL, PUSH,
+// XOR, JMP.
 #include "tap/inner_call.h"
-#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
 #ifdef __x86_64__
 
-enum { CALL = 0xe8, CALL_BYTES = 5, WRAPPER_BYTES = 96 };
+enum { CALL = 0xe8, JMP = 0xe9, JMP_SHORT = 0xeb, CALL_BYTES = 5, WRAPPER_BYTES = 96 };
 
 static uint64_t call_target(const uint8_t *code, uint64_t at)
 {
@@ -61,7 +61,34 @@ uint64_t inner_call_find(int fd, uint64_t plain, uint64_t ex)
 											   : 0;
 }
 
+// [endbr64] xor %ecx,%ecx; xor %r8d,%r8d (in either order); jmp.
+bool inner_call_is_jump(int fd, uint64_t at)
+{
+	static const uint8_t endbr64[] = {0xf3, 0x0f, 0x1e, 0xfa};
+	static const uint8_t clear_ecx[] = {0x31, 0xc9}, clear_r8d[] = {0x45, 0x31, 0xc0};
+	uint8_t code[16];
+	size_t i = 0;
+
+	if (!at || pread(fd, code, sizeof(code), at) != sizeof(code))
+		return false;
+	if (!memcmp(code, endbr64, sizeof(endbr64)))
+		i += sizeof(endbr64);
+	for (int clears = 0; clears < 2; clears++) {
+		if (!memcmp(code + i, clear_ecx, sizeof(clear_ecx)))
+			i += sizeof(clear_ecx);
+		else if (!memcmp(code + i, clear_r8d, sizeof(clear_r8d)))
+			i += sizeof(clear_r8d);
+	}
+	return code[i] == JMP || code[i] == JMP_SHORT;
+}
+
 #else
+
+bool inner_call_is_jump(int fd, uint64_t at)
+{
+	(void)fd, (void)at;
+	return false;
+}
 
 uint64_t inner_call_find(int fd, uint64_t plain, uint64_t ex)
 {

@@ -8,11 +8,15 @@
 #ifndef SLUICE_TAP_INNER_CALL_H
 #define SLUICE_TAP_INNER_CALL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 // The file offset of the function that the _ex wrapper at file offset `ex` hands its arguments on
 // to, untouched, and that the wrapper at `plain` calls as well; 0 if the code does not show that
 // beyond doubt, or is not x86-64's.
 uint64_t inner_call_find(int fd, uint64_t plain, uint64_t ex);
+// Whether the function at file offset `at` does nothing but clear registers and jump to another, so
+// that a probe there sees the same first arguments, and the same return.
+bool inner_call_is_jump(int fd, uint64_t at);
 
 #endif

@@ -14,11 +14,23 @@
 #include "sluice.skel.h"
 #include "tap/kernel_private.h"
 
-const char *const probe_functions[PROBES] = {
-	[PROBE_WRITE] = "SSL_write",
-	[PROBE_WRITE_EX] = "SSL_write_ex",
-	[PROBE_READ] = "SSL_read",
-	[PROBE_READ_EX] = "SSL_read_ex",
+static const struct {
+	const char *program;
+	bool at_return; // a uretprobe
+} probe_programs[PROBES] = {
+	[PROBE_SSL_WRITE] = {"sluice_ssl_write", false},
+	[PROBE_SSL_WRITE_EX] = {"sluice_ssl_write_ex", false},
+	[PROBE_GNUTLS_SEND] = {"sluice_gnutls_send", false},
+	[PROBE_GNUTLS_SEND_RANGE] = {"sluice_gnutls_send_range", false},
+	[PROBE_WRITE_RETURN] = {"sluice_tls_write_return", true},
+	[PROBE_GNUTLS_UNCORK] = {"sluice_gnutls_uncork", false},
+	[PROBE_GNUTLS_UNCORK_RETURN] = {"sluice_gnutls_uncork_return", true},
+	[PROBE_READ] = {"sluice_tls_read", false},
+	[PROBE_SSL_READ_EX] = {"sluice_ssl_read_ex", false},
+	[PROBE_READ_RETURN] = {"sluice_tls_read_return", true},
+	[PROBE_GO_WRITE] = {"sluice_go_write", false},
+	[PROBE_GO_READ] = {"sluice_go_read", false},
+	[PROBE_GO_READ_RETURN] = {"sluice_go_read_return", false},
 };
 
 static char refused_program[64];
@@ -175,33 +187,13 @@ void kernel_close(struct kernel *k)
 	free(k);
 }
 
-static struct bpf_program *entry_program(struct kernel *k, enum probe probe)
+struct bpf_link *kernel_attach_probe(struct kernel *k, enum probe probe, int pid, const char *path,
+				     uint64_t offset, uint32_t library)
 {
-	switch (probe) {
-	case PROBE_WRITE:
-		return k->skel->progs.sluice_ssl_write;
-	case PROBE_WRITE_EX:
-		return k->skel->progs.sluice_ssl_write_ex;
-	case PROBE_READ:
-		return k->skel->progs.sluice_ssl_read;
-	default:
-		return k->skel->progs.sluice_ssl_read_ex;
-	}
-}
+	LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = library,
+		    .retprobe = probe_programs[probe].at_return);
+	struct bpf_program *program =
+		bpf_object__find_program_by_name(k->skel->obj, probe_programs[probe].program);
 
-static struct bpf_program *return_program(struct kernel *k, enum probe probe)
-{
-	return probe == PROBE_WRITE || probe == PROBE_WRITE_EX
-		       ? k->skel->progs.sluice_ssl_write_return
-		       : k->skel->progs.sluice_ssl_read_return;
-}
-
-struct bpf_link *kernel_attach_probe(struct kernel *k, enum probe probe, bool at_return, int pid,
-				     const char *path, uint64_t offset, uint32_t library)
-{
-	LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = library, .retprobe = at_return);
-
-	return bpf_program__attach_uprobe_opts(at_return ? return_program(k, probe)
-							 : entry_program(k, probe),
-					       pid, path, offset, &opts);
+	return bpf_program__attach_uprobe_opts(program, pid, path, offset, &opts);
 }

@@ -46,6 +46,8 @@ int kernel_consume(struct kernel *k);                                  // events
 int kernel_set_gate(struct kernel *k, uint64_t cookie, enum sluice_gate_mode mode,
 		    uint64_t granted);
 int kernel_read_flow(struct kernel *k, uint64_t cookie, struct sluice_flow *ret);
+// Enters a flow that the kernel has not seen the birth of. -EEXIST: it has.
+int kernel_adopt_flow(struct kernel *k, uint64_t cookie, const struct sluice_flow *flow);
 // Removes what the daemon and the random know of a flow, and leaves the flow itself.
 void kernel_forget_past(struct kernel *k, uint64_t cookie, const uint8_t *random);
 // Removes a flow from all maps: what is left of it passes.
@@ -53,22 +55,33 @@ void kernel_forget_flow(struct kernel *k, uint64_t cookie, const uint8_t *random
 int kernel_set_tapped(struct kernel *k, uint32_t tgid, bool tapped);
 int kernel_set_library(struct kernel *k, uint32_t id, const struct sluice_library *library);
 void kernel_forget_session(struct kernel *k, const struct sluice_session *session);
+// Removes the reads that goroutines of a process were in when it ended. Any thread.
+void kernel_forget_reads(struct kernel *k, uint32_t tgid);
 // Runs the iterator that pushes `cookie`, in the network namespace of the calling thread.
 int kernel_push_by_iterator(struct kernel *k, uint64_t cookie);
 
-// The probes on a TLS library's functions. A library that lacks one goes without it.
+// What a probe calls: one of the programs of bpf/tls.bpf.c and bpf/gotls.bpf.c.
 enum probe {
-	PROBE_WRITE,
-	PROBE_WRITE_EX,
+	PROBE_SSL_WRITE,
+	PROBE_SSL_WRITE_EX,
+	PROBE_GNUTLS_SEND,
+	PROBE_GNUTLS_SEND_RANGE,
+	PROBE_WRITE_RETURN,
+	PROBE_GNUTLS_UNCORK,
+	PROBE_GNUTLS_UNCORK_RETURN,
 	PROBE_READ,
-	PROBE_READ_EX,
+	PROBE_SSL_READ_EX,
+	PROBE_READ_RETURN,
+	PROBE_GO_WRITE,
+	PROBE_GO_READ,
+	PROBE_GO_READ_RETURN,
 	PROBES,
 };
-extern const char *const probe_functions[PROBES];
-// Attaches one probe, at a function's entry or at its return, at a file offset, for one process
-// (pid) or all (-1). NULL with errno set. Thread-safe.
-struct bpf_link *kernel_attach_probe(struct kernel *k, enum probe probe, bool at_return, int pid,
-				     const char *path, uint64_t offset, uint32_t library);
+// Attaches one probe at a file offset (of a function's entry, even if it is for the function's
+// return; Go's are of an instruction), for one process (pid) or all (-1). NULL with errno set.
+// Thread-safe.
+struct bpf_link *kernel_attach_probe(struct kernel *k, enum probe probe, int pid, const char *path,
+				     uint64_t offset, uint32_t library);
 
 uint64_t kernel_count(const struct kernel *k, enum sluice_count what);
 uint64_t kernel_lost(const struct kernel *k, enum sluice_loss cause);

@@ -13,6 +13,7 @@ const struct hook_place hook_places[HOOKS] = {
 	[HOOK_CONNECT6] = {"cgroup/connect6", "sluice_connect6", NULL, BPF_CGROUP_INET6_CONNECT},
 	[HOOK_RELEASE] = {"cgroup/sock_release", "sluice_release", NULL,
 			  BPF_CGROUP_INET_SOCK_RELEASE},
+	[HOOK_FORK] = {"sched_process_fork", "sluice_fork", "sched_process_fork", 0},
 	[HOOK_EXIT] = {"sched_process_exit", "sluice_exit", "sched_process_exit", 0},
 	[HOOK_EXEC] = {"sched_process_exec", "sluice_exec", "sched_process_exec", 0},
 	[HOOK_EGRESS] = {"cgroup_skb/egress", "sluice_gate", NULL, BPF_CGROUP_INET_EGRESS},
@@ -67,6 +68,8 @@ int kernel_apply(struct kernel *k, const struct policy *policy)
 		for (char **host = provider->hosts; *host && !err; host++)
 			err = enter_host(k, *host);
 	}
+	for (size_t i = 0; i < policy->n_proxy_ports; i++)
+		ports[policy->proxy_ports[i] >> 3] |= 1 << (policy->proxy_ports[i] & 7);
 	memcpy(k->skel->bss->governed_ports, ports, sizeof(ports));
 	err = err
 		      ?: delete_older(bpf_map__fd(k->skel->maps.hosts), SLUICE_HOST_BYTES,
@@ -175,6 +178,11 @@ int kernel_read_flow(struct kernel *k, uint64_t cookie, struct sluice_flow *ret)
 	return bpf_map_lookup_elem(bpf_map__fd(k->skel->maps.flows), &cookie, ret);
 }
 
+int kernel_adopt_flow(struct kernel *k, uint64_t cookie, const struct sluice_flow *flow)
+{
+	return bpf_map_update_elem(bpf_map__fd(k->skel->maps.flows), &cookie, flow, BPF_NOEXIST);
+}
+
 void kernel_forget_past(struct kernel *k, uint64_t cookie, const uint8_t *random)
 {
 	bpf_map_delete_elem(bpf_map__fd(k->skel->maps.by_random), random);
@@ -205,6 +213,21 @@ int kernel_set_library(struct kernel *k, uint32_t id, const struct sluice_librar
 void kernel_forget_session(struct kernel *k, const struct sluice_session *session)
 {
 	bpf_map_delete_elem(bpf_map__fd(k->skel->maps.unbound), session);
+}
+
+void kernel_forget_reads(struct kernel *k, uint32_t tgid)
+{
+	int fd = bpf_map__fd(k->skel->maps.go_reads);
+	uint32_t left = 2 * bpf_map__max_entries(k->skel->maps.go_reads);
+	struct sluice_goroutine key, following;
+	bool more = !bpf_map_get_next_key(fd, NULL, &key);
+
+	while (more && left--) { // from the beginning again where another was deleted meanwhile
+		more = !bpf_map_get_next_key(fd, &key, &following);
+		if (key.tgid == tgid)
+			bpf_map_delete_elem(fd, &key);
+		key = following;
+	}
 }
 
 int kernel_push_by_iterator(struct kernel *k, uint64_t cookie)

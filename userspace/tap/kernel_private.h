@@ -4,7 +4,16 @@
 
 #include "tap/kernel.h"
 
-enum hook { HOOK_CONNECT4, HOOK_CONNECT6, HOOK_RELEASE, HOOK_EXIT, HOOK_EXEC, HOOK_EGRESS, HOOKS };
+enum hook {
+	HOOK_CONNECT4,
+	HOOK_CONNECT6,
+	HOOK_RELEASE,
+	HOOK_FORK,
+	HOOK_EXIT,
+	HOOK_EXEC,
+	HOOK_EGRESS,
+	HOOKS
+};
 
 struct hook_place {
 	const char *name;

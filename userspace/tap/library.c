@@ -9,23 +9,20 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "tap/elf_symbols.h"
-#include "tap/inner_call.h"
+
+// A library whose probes are gone may still be named by what the daemon has to do.
+#define REUSE_AFTER_NS (60 * NS_PER_S)
 
 // Files known to have no TLS functions. A ring: forgetting one costs another look.
 enum { MAX_OTHERS = 4096 };
 
-struct file_id {
-	dev_t device;
-	ino_t inode;
-	int64_t changed_ns;
-};
-
 // The attaching thread alone adds; others may read libraries[0..n) at any time, for `n` is raised
-// behind the pointer and nothing is ever taken out. So nobody waits for a slow file.
+// behind the pointer, and one that loses its id is kept among the retired: a connection may have
+// been its. So nobody waits for a slow file.
 struct library_registry {
 	struct library *libraries[SLUICE_MAX_LIBRARIES];
 	size_t n;
+	struct library *retired; // a list, by `next_retired`
 	struct file_id others[MAX_OTHERS];
 	size_t n_others;
 };
@@ -38,86 +35,149 @@ int library_registry_new(struct library_registry **ret)
 	return 0;
 }
 
+static void free_library(struct library *library)
+{
+	if (!library)
+		return;
+	free(library->points);
+	free(library->path);
+	free(library);
+}
+
 void library_registry_free(struct library_registry *registry)
 {
+	struct library *library;
+
 	if (!registry)
 		return;
 	for (size_t i = 0; i < registry->n; i++)
-		free(registry->libraries[i]);
+		free_library(registry->libraries[i]);
+	while ((library = registry->retired)) {
+		registry->retired = library->next_retired;
+		free_library(library);
+	}
 	free(registry);
 }
 
-static bool is_other(const struct library_registry *registry, const struct file_id *id)
+static bool is_same(const struct file_id *a, const struct file_id *b)
+{
+	return a->inode == b->inode && a->device == b->device && a->modified_ns == b->modified_ns &&
+	       a->bytes == b->bytes;
+}
+
+static bool is_other(const struct library_registry *registry, const struct file_id *file)
 {
 	size_t n = registry->n_others < MAX_OTHERS ? registry->n_others : MAX_OTHERS;
 
 	for (size_t i = 0; i < n; i++)
-		if (registry->others[i].inode == id->inode &&
-		    registry->others[i].device == id->device &&
-		    registry->others[i].changed_ns == id->changed_ns)
+		if (is_same(&registry->others[i], file))
 			return true;
 	return false;
 }
 
 static struct library *known_library(const struct library_registry *registry,
-				     const struct file_id *id)
+				     const struct file_id *file)
 {
-	for (size_t i = 0; i < registry->n; i++) {
-		struct library *library = registry->libraries[i];
-
-		if (library->inode == id->inode && library->device == id->device &&
-		    library->changed_ns == id->changed_ns)
-			return library;
-	}
+	for (size_t i = 0; i < registry->n; i++)
+		if (is_same(&registry->libraries[i]->file, file))
+			return registry->libraries[i];
 	return NULL;
 }
 
-// One probe for both functions of a pair, where the library shows that one is behind them.
-static void join_pair(int fd, uint64_t *offsets, enum probe plain, enum probe ex)
+static struct library *new_library(const struct file_id *file, const char *path,
+				   struct probe_point *points, int n_points)
 {
-	uint64_t inner = inner_call_find(fd, offsets[plain], offsets[ex]);
+	struct library *library = calloc(1, sizeof(*library));
 
-	if (!inner)
-		return;
-	offsets[plain] = 0;
-	offsets[ex] = inner; // takes the arguments of the _ex form
+	if (library)
+		library->path = strdup(path);
+	if (!library || !library->path) {
+		free(points);
+		free(library);
+		return NULL;
+	}
+	library->file = *file;
+	library->points = points;
+	library->n_points = n_points;
+	library->is_new = true;
+	library->unused_ns = clock_now_ns();
+	return library;
+}
+
+// The library that has been without probes for the longest; NULL: none for long enough.
+static struct library *longest_unused(const struct library_registry *registry)
+{
+	struct library *oldest = NULL;
+
+	for (size_t i = 0; i < registry->n; i++) {
+		struct library *library = registry->libraries[i];
+
+		if (!__atomic_load_n(&library->n_taps, __ATOMIC_ACQUIRE) &&
+		    (!oldest || library->unused_ns < oldest->unused_ns))
+			oldest = library;
+	}
+	return oldest && clock_now_ns() - oldest->unused_ns > REUSE_AFTER_NS ? oldest : NULL;
+}
+
+// Gives it an id. False: all are in use.
+static bool enter(struct library_registry *registry, struct library *library)
+{
+	struct library *old;
+
+	if (registry->n < SLUICE_MAX_LIBRARIES) {
+		library->id = registry->n;
+		registry->libraries[registry->n] = library;
+		__atomic_store_n(&registry->n, registry->n + 1, __ATOMIC_RELEASE);
+		return true;
+	}
+	old = longest_unused(registry);
+	if (!old)
+		return false;
+	library->id = old->id;
+	__atomic_store_n(&registry->libraries[old->id], library, __ATOMIC_RELEASE);
+	old->next_retired = registry->retired;
+	registry->retired = old;
+	return true;
 }
 
 // Opens the file and looks for the functions. NULL: it has none.
-static struct library *look_into(struct library_registry *registry, const struct file_id *id,
+static struct library *look_into(struct library_registry *registry, const struct file_id *file,
 				 const char *openable, const char *shown)
 {
 	// A file that was exchanged for a FIFO must not make anybody wait.
 	CLEANUP_CLOSE int fd = open(openable, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	uint64_t offsets[PROBES];
+	struct probe_point *points;
 	struct library *library;
+	int n;
 
 	if (fd < 0) // perhaps better luck next time
 		return NULL;
-	if (elf_find_functions(fd, probe_functions, PROBES, offsets) <= 0 ||
-	    !(offsets[PROBE_WRITE] || offsets[PROBE_WRITE_EX])) {
-		registry->others[registry->n_others++ % MAX_OTHERS] = *id;
+	n = points_find(fd, &points);
+	if (n <= 0) {
+		if (n && n != -ENOEXEC)
+			log_info("%s: its TLS functions cannot be probed: %s", shown, strerror(-n));
+		registry->others[registry->n_others++ % MAX_OTHERS] = *file;
 		return NULL;
 	}
-	if (registry->n == SLUICE_MAX_LIBRARIES) {
-		log_warning("more than %d TLS libraries: %s goes without probes",
+	library = new_library(file, shown, points, n);
+	if (library && !enter(registry, library)) {
+		log_warning("more than %d TLS libraries in use: %s goes without probes",
 			    SLUICE_MAX_LIBRARIES, shown);
+		free_library(library);
 		return NULL;
 	}
-	join_pair(fd, offsets, PROBE_WRITE, PROBE_WRITE_EX);
-	join_pair(fd, offsets, PROBE_READ, PROBE_READ_EX);
-	library = calloc(1, sizeof(*library));
-	if (!library)
-		return NULL;
-	library->id = registry->n;
-	library->device = id->device;
-	library->inode = id->inode;
-	library->changed_ns = id->changed_ns;
-	snprintf(library->path, sizeof(library->path), "%s", shown);
-	memcpy(library->offsets, offsets, sizeof(offsets));
-	registry->libraries[registry->n] = library;
-	__atomic_store_n(&registry->n, registry->n + 1, __ATOMIC_RELEASE);
 	return library;
+}
+
+void library_hold(struct library *library)
+{
+	__atomic_fetch_add(&library->n_taps, 1, __ATOMIC_RELAXED);
+}
+
+void library_release(struct library *library)
+{
+	__atomic_store_n(&library->unused_ns, clock_now_ns(), __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&library->n_taps, 1, __ATOMIC_RELEASE);
 }
 
 // By its name under the process's own root, or, if that is another file by now (deleted,
@@ -125,8 +185,8 @@ static struct library *look_into(struct library_registry *registry, const struct
 static int openable_path(uint32_t tgid, const char *range, const char *name, char *path,
 			 struct stat *st)
 {
-	snprintf(path, PATH_MAX, "/proc/%u/root%s", tgid, name);
-	if (!strstr(name, " (deleted)") && !stat(path, st))
+	if (snprintf(path, PATH_MAX, "/proc/%u/root%s", tgid, name) < PATH_MAX &&
+	    !strstr(name, " (deleted)") && !stat(path, st))
 		return 0;
 	snprintf(path, PATH_MAX, "/proc/%u/map_files/%s", tgid, range);
 	return stat(path, st) ? -errno : 0;
@@ -146,7 +206,7 @@ int library_find(struct library_registry *registry, uint32_t tgid, struct mapped
 	while (n < max && fgets(line, sizeof(line), maps)) {
 		char range[64], mode[8], name[PATH_MAX] = "", *openable = out[n].path;
 		struct library *library;
-		struct file_id id;
+		struct file_id file;
 		struct stat st;
 		bool seen = false;
 
@@ -156,11 +216,13 @@ int library_find(struct library_registry *registry, uint32_t tgid, struct mapped
 		strcpy(last, name);
 		if (openable_path(tgid, range, name, openable, &st) || !S_ISREG(st.st_mode))
 			continue;
-		id = (struct file_id){st.st_dev, st.st_ino,
-				      st.st_ctim.tv_sec * (int64_t)NS_PER_S + st.st_ctim.tv_nsec};
-		if (is_other(registry, &id))
+		file = (struct file_id){st.st_dev, st.st_ino,
+					st.st_mtim.tv_sec * (int64_t)NS_PER_S + st.st_mtim.tv_nsec,
+					st.st_size};
+		if (is_other(registry, &file))
 			continue;
-		library = known_library(registry, &id) ?: look_into(registry, &id, openable, name);
+		library = known_library(registry, &file)
+				  ?: look_into(registry, &file, openable, name);
 		for (size_t i = 0; i < n; i++)
 			seen |= out[i].library == library;
 		if (library && !seen)
@@ -171,7 +233,9 @@ int library_find(struct library_registry *registry, uint32_t tgid, struct mapped
 
 struct library *library_get(struct library_registry *registry, uint32_t id)
 {
-	return id < library_count(registry) ? registry->libraries[id] : NULL;
+	return id < library_count(registry)
+		       ? __atomic_load_n(&registry->libraries[id], __ATOMIC_ACQUIRE)
+		       : NULL;
 }
 
 size_t library_count(struct library_registry *registry)

@@ -3,7 +3,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <pthread.h>
-#include <stdlib.h>
+#include "base/cleanup.h"
 
 // One probe, put in by a thread of its own: each waits for the kernel's event_mutex, which a
 // detach (of ours, or of a daemon that was killed) holds for a tenth of a second. Waiting together
@@ -12,8 +12,7 @@ struct attachment {
 	struct kernel *kernel;
 	const struct mapped_library *mapped;
 	struct tap *tap;
-	enum probe probe;
-	int at_return;
+	size_t point;
 	int err;
 	pthread_t thread;
 	bool has_thread;
@@ -23,30 +22,30 @@ static void *attach_one(void *arg)
 {
 	struct attachment *at = arg;
 	const struct library *library = at->mapped->library;
-	struct bpf_link *link = kernel_attach_probe(
-		at->kernel, at->probe, at->at_return, at->tap->tgid ? (int)at->tap->tgid : -1,
-		at->mapped->path, library->offsets[at->probe], library->id);
+	const struct probe_point *point = &library->points[at->point];
+	struct bpf_link *link = kernel_attach_probe(at->kernel, point->probe,
+						    at->tap->tgid ? (int)at->tap->tgid : -1,
+						    at->mapped->path, point->offset, library->id);
 
 	at->err = link ? 0 : -errno;
-	at->tap->links[at->probe][at->at_return] = link;
+	at->tap->links[at->point] = link;
 	return NULL;
 }
 
 static int attach_all(struct kernel *kernel, const struct mapped_library *mapped, struct tap *tap)
 {
-	struct attachment all[PROBES * 2];
-	int n = 0, err = 0;
+	CLEANUP_FREE struct attachment *all = calloc(tap->n_links, sizeof(*all));
+	int err = 0;
 
-	for (int i = 0; i < PROBES * 2; i++) {
-		if (!mapped->library->offsets[i / 2])
-			continue;
-		all[n] = (struct attachment){kernel, mapped, tap, i / 2, i % 2, 0, 0, false};
-		all[n].has_thread = !pthread_create(&all[n].thread, NULL, attach_one, &all[n]);
-		if (!all[n].has_thread)
-			attach_one(&all[n]);
-		n++;
+	if (!all)
+		return -ENOMEM;
+	for (size_t i = 0; i < tap->n_links; i++) {
+		all[i] = (struct attachment){kernel, mapped, tap, i, 0, 0, false};
+		all[i].has_thread = !pthread_create(&all[i].thread, NULL, attach_one, &all[i]);
+		if (!all[i].has_thread)
+			attach_one(&all[i]);
 	}
-	for (int i = 0; i < n; i++) {
+	for (size_t i = 0; i < tap->n_links; i++) {
 		if (all[i].has_thread)
 			pthread_join(all[i].thread, NULL);
 		err = err ?: all[i].err;
@@ -63,8 +62,11 @@ int tap_new(struct tap **ret, struct kernel *kernel, const struct mapped_library
 	if (!tap)
 		return -ENOMEM;
 	tap->library = mapped->library;
+	library_hold(tap->library);
 	tap->tgid = tgid;
-	err = attach_all(kernel, mapped, tap);
+	tap->n_links = mapped->library->n_points;
+	tap->links = calloc(tap->n_links, sizeof(*tap->links));
+	err = tap->links ? attach_all(kernel, mapped, tap) : -ENOMEM;
 	if (err)
 		tap_free(tap);
 	else
@@ -74,21 +76,21 @@ int tap_new(struct tap **ret, struct kernel *kernel, const struct mapped_library
 
 void tap_free(struct tap *tap)
 {
-	for (int probe = 0; probe < PROBES; probe++)
-		for (int i = 0; i < 2; i++)
-			bpf_link__destroy(tap->links[probe][i]);
+	for (size_t i = 0; tap->links && i < tap->n_links; i++)
+		bpf_link__destroy(tap->links[i]);
+	library_release(tap->library);
+	free(tap->links);
 	free(tap);
 }
 
 struct bpf_link *tap_take_link(struct tap *tap)
 {
-	for (int probe = 0; probe < PROBES; probe++)
-		for (int i = 0; i < 2; i++)
-			if (tap->links[probe][i]) {
-				struct bpf_link *link = tap->links[probe][i];
+	for (size_t i = 0; i < tap->n_links; i++)
+		if (tap->links[i]) {
+			struct bpf_link *link = tap->links[i];
 
-				tap->links[probe][i] = NULL;
-				return link;
-			}
+			tap->links[i] = NULL;
+			return link;
+		}
 	return NULL;
 }

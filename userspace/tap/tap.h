@@ -9,8 +9,9 @@
 
 struct tap {
 	struct library *library;
-	uint32_t tgid; // 0: all processes
-	struct bpf_link *links[PROBES][2];
+	uint32_t tgid;           // 0: all processes
+	struct bpf_link **links; // one for each of the library's points
+	size_t n_links;
 	LIST_ENTRY(tap) next;
 };
 LIST_HEAD(tap_list, tap);

@@ -6,8 +6,9 @@
 #include "wire/framing.h"
 
 #include <string.h>
-#include <strings.h>
 #include "wire/text.h"
+
+#define TWO_WAYS "an HTTP head that can be read in two ways"
 
 static struct framing *framing_of(http_parser *parser)
 {
@@ -31,8 +32,7 @@ static void reset_parser(struct framing *f)
 	f->state = FRAMING_HEAD;
 	f->left = f->left_in_chunk = 0;
 	f->is_value = false;
-	f->wanted_index = -1;
-	f->is_kept = false;
+	f->want = FRAMING_UNWANTED;
 	f->name_bytes = f->value_bytes = 0;
 }
 
@@ -61,38 +61,24 @@ static void append(char *buffer, size_t size, unsigned short *used, const char *
 	buffer[*used] = '\0';
 }
 
-static int find_wanted(const struct framing *f)
-{
-	for (int i = 0; f->callbacks->wanted[i].name; i++)
-		if (!strcasecmp(f->callbacks->wanted[i].name, f->name))
-			return i;
-	return -1;
-}
-
 static void header_over(struct framing *f)
 {
-	if (f->is_value)
+	if (f->is_value && f->want == FRAMING_SECRET) {
+		f->callbacks->secret_over(f->owner);
+	} else if (f->is_value && f->want == FRAMING_WANTED) {
 		f->value[f->value_bytes] = '\0';
-	if (f->is_value && f->is_kept)
-		f->callbacks->kept(f->owner, f->name, f->value);
-	if (f->is_value && f->wanted_index >= 0)
-		f->callbacks->header(f->owner, (size_t)f->wanted_index, f->value);
+		f->callbacks->header(f->owner, f->name, f->value);
+	}
 	f->is_value = false;
 	f->name_bytes = f->value_bytes = 0;
-}
-
-static bool is_secret(const struct framing *f)
-{
-	return f->wanted_index >= 0 && f->callbacks->wanted[f->wanted_index].is_secret;
 }
 
 // Its name is complete.
 static void value_begins(struct framing *f)
 {
 	f->is_value = true;
-	f->wanted_index = find_wanted(f);
 	text_lower(f->name);
-	f->is_kept = f->callbacks->keeps && !is_secret(f) && f->callbacks->keeps(f->owner, f->name);
+	f->want = f->callbacks->wants(f->owner, f->name);
 }
 
 static int on_header_name(http_parser *parser, const char *bytes, size_t len)
@@ -115,9 +101,9 @@ static int on_header_value(http_parser *parser, const char *bytes, size_t len)
 		return 0;
 	if (!f->is_value)
 		value_begins(f);
-	if (is_secret(f))
-		f->callbacks->secret(f->owner, (size_t)f->wanted_index, bytes, len);
-	else if (f->wanted_index >= 0 || f->is_kept)
+	if (f->want == FRAMING_SECRET)
+		f->callbacks->secret(f->owner, f->name, bytes, len);
+	else if (f->want == FRAMING_WANTED)
 		append(f->value, sizeof(f->value), &f->value_bytes, bytes, len);
 	return 0;
 }
@@ -188,17 +174,19 @@ static const http_parser_settings settings = {
 	.on_message_complete = on_end,
 };
 
-void framing_give_up(struct framing *f)
+void framing_give_up(struct framing *f, const char *why)
 {
 	if (f->state == FRAMING_CLOSED)
 		return;
 	f->state = FRAMING_CLOSED;
-	f->callbacks->opaque(f->owner);
+	f->callbacks->opaque(f->owner, why);
 }
 
 static void message_over(struct framing *f)
 {
-	if (f->callbacks->complete(f->owner, f->reached))
+	bool goes_on = f->callbacks->complete(f->owner, f->reached);
+
+	if (f->state != FRAMING_CLOSED && goes_on)
 		reset_parser(f);
 	else
 		f->state = FRAMING_CLOSED;
@@ -208,12 +196,12 @@ static void message_over(struct framing *f)
 static void head_over(struct framing *f)
 {
 	if (f->body_kind == BODY_REFUSED) {
-		framing_give_up(f);
+		framing_give_up(f, TWO_WAYS);
 		return;
 	}
 	f->callbacks->head(f->owner, f->reached + 1, f->body_kind,
 			   f->body_kind == BODY_LENGTH ? f->left : 0);
-	if (f->body_kind == BODY_CHUNKED)
+	if (f->body_kind == BODY_CHUNKED && f->state != FRAMING_CLOSED)
 		f->state = FRAMING_CHUNKED;
 }
 
@@ -228,15 +216,26 @@ static void parser_paused(struct framing *f)
 		head_over(f);
 		break;
 	case PAUSED_AT_END:
-		if (f->left)
+		if (f->left && f->state != FRAMING_CLOSED)
 			f->state = FRAMING_BODY;
-		else
+		else if (f->state != FRAMING_CLOSED)
 			message_over(f);
 		break;
 	case PAUSED_NOT:
 		break;
 	}
 	f->paused_at = PAUSED_NOT;
+}
+
+static const char *why_not(const http_parser *parser)
+{
+	switch (HTTP_PARSER_ERRNO(parser)) {
+	case HPE_UNEXPECTED_CONTENT_LENGTH: // a second one, or beside Transfer-Encoding
+	case HPE_INVALID_TRANSFER_ENCODING:
+		return TWO_WAYS;
+	default:
+		return "not HTTP";
+	}
 }
 
 // Both return how many bytes were taken.
@@ -248,7 +247,7 @@ static size_t feed_parser(struct framing *f, const char *data, size_t len)
 	if (HTTP_PARSER_ERRNO(&f->parser) == HPE_PAUSED)
 		parser_paused(f);
 	else if (HTTP_PARSER_ERRNO(&f->parser) != HPE_OK || n < len)
-		framing_give_up(f);
+		framing_give_up(f, why_not(&f->parser));
 	return n;
 }
 
@@ -260,7 +259,7 @@ static size_t feed_body(struct framing *f, const char *data, size_t len)
 	if (f->left != FRAMING_UNTIL_CLOSE)
 		f->left -= n;
 	f->callbacks->body(f->owner, data, n);
-	if (!f->left)
+	if (!f->left && f->state != FRAMING_CLOSED)
 		message_over(f);
 	return n;
 }
@@ -286,7 +285,7 @@ static void skip_gap(struct framing *f, uint64_t len)
 		return;
 	}
 	if (f->state != FRAMING_BODY || len > f->left) {
-		framing_give_up(f);
+		framing_give_up(f, FRAMING_GAP);
 		return;
 	}
 	f->reached += len;
@@ -302,7 +301,9 @@ static void skip_gap(struct framing *f, uint64_t len)
 static uint64_t bytes_seen(struct framing *f, uint64_t at, uint64_t len)
 {
 	if (f->state != FRAMING_CLOSED && len > INT64_MAX - (at < INT64_MAX ? at : INT64_MAX))
-		framing_give_up(f); // offsets stay below 2^63, so that sums of two never overflow
+		framing_give_up(
+			f,
+			FRAMING_GAP); // offsets stay below 2^63, so that sums of two never overflow
 	if (f->state != FRAMING_CLOSED && len && at > f->reached)
 		skip_gap(f, at - f->reached);
 	if (f->state == FRAMING_CLOSED || at >= f->reached)
@@ -313,6 +314,11 @@ static uint64_t bytes_seen(struct framing *f, uint64_t at, uint64_t len)
 void framing_init(struct framing *f, const struct framing_callbacks *callbacks, void *owner)
 {
 	*f = (struct framing){.callbacks = callbacks, .owner = owner};
+	reset_parser(f);
+}
+
+void framing_go_on(struct framing *f)
+{
 	reset_parser(f);
 }
 

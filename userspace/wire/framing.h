@@ -20,6 +20,7 @@
 #define FRAMING_NAME_SIZE 48   // longer header names are not wanted by anyone
 #define FRAMING_VALUE_SIZE 256 // longer values are cut
 #define FRAMING_UNTIL_CLOSE UINT64_MAX
+#define FRAMING_GAP "not all of it was seen" // why a direction became opaque
 
 enum framing_body {
 	BODY_NONE,
@@ -29,31 +30,28 @@ enum framing_body {
 	BODY_REFUSED, // cannot be told: RFC 9112 section 6.3
 };
 
-struct framing_header {
-	const char *name; // lower case; NULL ends a list
-	bool is_secret;   // its value is never stored, see secret() below
-};
+// What the owner wants of a header. A secret's value is never stored here, see secret().
+enum framing_want { FRAMING_UNWANTED, FRAMING_WANTED, FRAMING_SECRET };
 
 struct framing;
 struct framing_callbacks {
 	enum http_parser_type type;
-	const struct framing_header *wanted;
 	void (*begin)(void *owner, uint64_t at);                    // the first byte's offset
 	void (*target)(void *owner, const char *bytes, size_t len); // a piece; may be NULL
-	void (*header)(void *owner, size_t index, char *value);     // index: in `wanted`
-	// Other headers, by their names in lower case. Both may be NULL. A wanted header may be
-	// told here, too, before header(), but never a secret one.
-	bool (*keeps)(void *owner, const char *name);
-	void (*kept)(void *owner, const char *name, const char *value);
-	// A piece of a secret's value; header() follows with an empty value when it is over.
-	void (*secret)(void *owner, size_t index, const char *bytes, size_t len);
+	// Headers, by their names in lower case.
+	enum framing_want (*wants)(void *owner, const char *name);
+	void (*header)(void *owner, const char *name, char *value);
+	// A piece of a secret's value, and that it is over. Both may be NULL if none is wanted.
+	void (*secret)(void *owner, const char *name, const char *bytes, size_t len);
+	void (*secret_over)(void *owner);
 	bool (*has_no_body)(void *owner, const http_parser *parser); // whatever its headers say
 	// All headers were read. length: of the body; for BODY_LENGTH only, else 0.
 	void (*head)(void *owner, uint64_t body_begin, enum framing_body body, uint64_t length);
 	void (*body)(void *owner, const char *bytes, size_t len);
 	void (*body_lost)(void *owner, uint64_t len); // a gap in the body, this long
-	bool (*complete)(void *owner, uint64_t end);  // false: what follows is not HTTP, stop
-	void (*opaque)(void *owner);
+	// false: what follows may not be HTTP, stop, until framing_go_on().
+	bool (*complete)(void *owner, uint64_t end);
+	void (*opaque)(void *owner, const char *why); // a static text
 };
 
 struct framing {
@@ -69,8 +67,7 @@ struct framing {
 	enum { PAUSED_NOT, PAUSED_AT_BEGIN, PAUSED_AT_HEAD, PAUSED_AT_END } paused_at;
 	// The header that is being read. Names come before values, each in pieces.
 	bool is_value;
-	int wanted_index; // of this header, -1: not wanted
-	bool is_kept;     // callbacks->keeps() said so
+	enum framing_want want; // of this header, once its name is complete
 	unsigned short name_bytes, value_bytes;
 	char name[FRAMING_NAME_SIZE];
 	char value[FRAMING_VALUE_SIZE];
@@ -82,6 +79,8 @@ void framing_skip(struct framing *framing, uint64_t at, uint64_t len);
 // The connection has ended: completes a body that runs until then. Nothing is read any more.
 void framing_end(struct framing *framing);
 // Gives up: calls opaque(), once.
-void framing_give_up(struct framing *framing);
+void framing_give_up(struct framing *framing, const char *why);
+// Reads on, behind a message after which it was stopped by complete().
+void framing_go_on(struct framing *framing);
 
 #endif

@@ -1,15 +1,11 @@
-// Responses of HTTP/1.1, see http1.h: framing and headers into `struct response`, the body through
-// wire/response_body.c.
-#include "wire/http1.h"
-
-#include <stddef.h>
-#include <stdlib.h>
+// Responses of HTTP/1.1, see http1_readers.h: framing's messages into a response_builder, one for
+// each response.
 #include <string.h>
 #include <strings.h>
-#include "wire/duration.h"
 #include "wire/framing.h"
-#include "wire/response_body.h"
-#include "wire/text.h"
+#include "wire/http1_readers.h"
+#include "wire/memory.h"
+#include "wire/response_builder.h"
 
 // Requests sent whose response has not begun. Clients hardly ever pipeline; one that has more than
 // this under way is given up rather than misread.
@@ -18,193 +14,147 @@
 // What of a request's method changes how its response is framed.
 enum method { METHOD_OTHER, METHOD_HEAD, METHOD_CONNECT };
 
+struct upgrade {
+	bool is_websocket;
+	char extensions[FRAMING_VALUE_SIZE]; // Sec-WebSocket-Extensions
+};
+
+// One response.
+struct message {
+	struct response_builder *builder;
+	struct upgrade upgrade;
+	bool is_final;   // not 1xx
+	bool is_upgrade; // 101, or 2xx to CONNECT
+	bool is_current; // its head was told
+};
+
 struct response_reader {
 	response_event_fn fn;
 	void *owner;
 	struct framing framing;
-	struct response response;
-	struct response_body body;
-	bool is_json;
-	bool is_reading_body; // JSON or an event stream, not encoded
-	bool is_final;        // not 1xx
-	bool is_current;      // between RESPONSE_HEAD and RESPONSE_COMPLETE
-	bool is_upgrade;
-	uint64_t retry_after_ms[2];           // from retry-after-ms and from retry-after
-	unsigned char expected[MAX_EXPECTED]; // enum method, a ring
-	unsigned int expected_first, expected_count;
+	struct message *message; // NULL between responses
+	// enum method, of the requests number `answered` to `expected` - 1; a ring.
+	unsigned char methods[MAX_EXPECTED];
+	uint64_t answered, expected;
 };
 
-enum header {
-	HEADER_RETRY_AFTER_MS,
-	HEADER_RETRY_AFTER,
-	HEADER_PROCESSING_MS,
-	HEADER_ORGANIZATION,
-	HEADER_CONTENT_TYPE,
-	HEADER_CONTENT_ENCODING,
-	HEADER_RATELIMIT, // this and all behind it: see families
-};
-
-static const struct framing_header wanted[] = {
-	[HEADER_RETRY_AFTER_MS] = {"retry-after-ms", false},
-	[HEADER_RETRY_AFTER] = {"retry-after", false},
-	[HEADER_PROCESSING_MS] = {"openai-processing-ms", false},
-	[HEADER_ORGANIZATION] = {"openai-organization", false},
-	[HEADER_CONTENT_TYPE] = {"content-type", false},
-	[HEADER_CONTENT_ENCODING] = {"content-encoding", false},
-	// For each of families: limit, remaining, reset.
-	[HEADER_RATELIMIT] = {"x-ratelimit-limit-requests", false},
-	{"x-ratelimit-remaining-requests", false},
-	{"x-ratelimit-reset-requests", false},
-	{"x-ratelimit-limit-tokens", false},
-	{"x-ratelimit-remaining-tokens", false},
-	{"x-ratelimit-reset-tokens", false},
-	{"x-ratelimit-limit-input-images", false},
-	{"x-ratelimit-remaining-input-images", false},
-	{"x-ratelimit-reset-input-images", false},
-	{"x-ratelimit-limit-project-tokens", false},
-	{"x-ratelimit-remaining-project-tokens", false},
-	{"x-ratelimit-reset-project-tokens", false},
-	{NULL, false},
-};
-
-static const size_t families[] = {
-	offsetof(struct response, requests),
-	offsetof(struct response, tokens),
-	offsetof(struct response, images),
-	offsetof(struct response, project_tokens),
-};
-_Static_assert(sizeof(wanted) / sizeof(*wanted) ==
-		       HEADER_RATELIMIT + 3 * sizeof(families) / sizeof(*families) + 1,
-	       "three headers a family");
-
-static void tell(struct response_reader *reader, enum response_event event)
+static void tell(struct response_reader *reader, enum conversation_event event)
 {
-	reader->fn(reader->owner, event, &reader->response);
+	reader->fn(reader->owner, event,
+		   reader->message ? &reader->message->builder->response : NULL);
 }
 
-static void clear_response(struct response_reader *reader)
+static void drop_message(struct response_reader *reader)
 {
-	static const struct ratelimit_headers absent = {RESPONSE_ABSENT, RESPONSE_ABSENT,
-							RESPONSE_ABSENT};
+	if (reader->message)
+		response_builder_free(reader->message->builder);
+	wire_free(reader->message);
+	reader->message = NULL;
+}
 
-	reader->response = (struct response){
-		.requests = absent,
-		.tokens = absent,
-		.images = absent,
-		.project_tokens = absent,
-		.retry_after_ms = RESPONSE_ABSENT,
-		.processing_ms = RESPONSE_ABSENT,
-		.tokens_in = RESPONSE_ABSENT,
-		.cached_tokens_in = RESPONSE_ABSENT,
-		.tokens_out = RESPONSE_ABSENT,
-		.retry_message_ms = RESPONSE_ABSENT,
-	};
-	reader->retry_after_ms[0] = reader->retry_after_ms[1] = RESPONSE_ABSENT;
-	reader->is_json = reader->is_reading_body = false;
-	reader->is_final = reader->is_upgrade = reader->is_current = false;
+static struct message *message_new(void)
+{
+	struct message *message = wire_alloc(sizeof(*message));
+
+	if (!message)
+		return NULL;
+	message->builder = response_builder_new();
+	if (message->builder)
+		return message;
+	wire_free(message);
+	return NULL;
 }
 
 static void on_begin(void *owner, uint64_t at)
 {
-	(void)at;
-	clear_response(owner);
-}
-
-// `index`: behind HEADER_RATELIMIT.
-static void read_ratelimit(struct response *r, size_t index, const char *value)
-{
-	struct ratelimit_headers *family = (void *)((char *)r + families[index / 3]);
-
-	if (index % 3 == 0)
-		text_parse_u64(value, &family->limit);
-	else if (index % 3 == 1)
-		text_parse_u64(value, &family->remaining);
-	else
-		duration_parse(value, DURATION_MILLISECOND_NS, &family->reset_ms);
-}
-
-// What cannot be understood is as if absent: a Retry-After that is a date, say.
-static void on_header(void *owner, size_t index, char *value)
-{
 	struct response_reader *reader = owner;
-	struct response *r = &reader->response;
 
-	text_trim_end(value);
-	if (index >= HEADER_RATELIMIT) {
-		read_ratelimit(r, index - HEADER_RATELIMIT, value);
+	(void)at;
+	reader->message = message_new();
+	if (!reader->message)
+		framing_give_up(&reader->framing, "no memory for it is left");
+}
+
+static enum framing_want wants(void *owner, const char *name)
+{
+	(void)owner;
+	return response_head_wants(name) || !strcmp(name, "upgrade") ||
+			       !strcmp(name, "sec-websocket-extensions")
+		       ? FRAMING_WANTED
+		       : FRAMING_UNWANTED;
+}
+
+// RFC 6455 section 9.1: the header may be given several times, which is as one list. One that does
+// not fit is not cut, which would change its meaning: such a WebSocket is not read as one.
+static void add_extensions(struct upgrade *upgrade, const char *value)
+{
+	size_t used = strlen(upgrade->extensions), len = strlen(value);
+
+	if (len >= FRAMING_VALUE_SIZE - 1 || used + len + 3 > sizeof(upgrade->extensions)) {
+		memcpy(upgrade->extensions, "?", 2); // no extension's name
 		return;
 	}
-	switch ((enum header)index) {
-	case HEADER_PROCESSING_MS:
-		text_parse_u64(value, &r->processing_ms);
-		break;
-	case HEADER_RETRY_AFTER_MS:
-		duration_parse(value, DURATION_MILLISECOND_NS, &reader->retry_after_ms[0]);
-		break;
-	case HEADER_RETRY_AFTER:
-		duration_parse(value, DURATION_SECOND_NS, &reader->retry_after_ms[1]);
-		break;
-	case HEADER_ORGANIZATION:
-		text_copy(r->organization, sizeof(r->organization), value, strlen(value));
-		break;
-	case HEADER_CONTENT_TYPE:
-		reader->is_json = text_is_json_type(value);
-		value[strcspn(value, "; \t")] = '\0';
-		r->is_event_stream = !strcasecmp(value, "text/event-stream");
-		break;
-	case HEADER_CONTENT_ENCODING:
-		r->is_encoded = *value && strcasecmp(value, "identity") != 0;
-		break;
-	case HEADER_RATELIMIT:
-		break;
+	if (used) {
+		memcpy(upgrade->extensions + used, ", ", 2);
+		used += 2;
 	}
+	memcpy(upgrade->extensions + used, value, len + 1);
+}
+
+static void on_header(void *owner, const char *name, char *value)
+{
+	struct response_reader *reader = owner;
+	struct message *message = reader->message;
+	size_t len = strlen(value);
+
+	while (len && (value[len - 1] == ' ' || value[len - 1] == '\t'))
+		value[--len] = '\0';
+	if (!strcmp(name, "upgrade"))
+		message->upgrade.is_websocket = !strcasecmp(value, "websocket");
+	else if (!strcmp(name, "sec-websocket-extensions"))
+		add_extensions(&message->upgrade, value);
+	else
+		response_head_field(&message->builder->head, name, value);
 }
 
 static enum method take_expected(struct response_reader *reader)
 {
-	enum method method;
+	uint64_t number = reader->answered++;
 
-	if (!reader->expected_count) // a response nobody asked for: 408 on an idle connection
-		return METHOD_OTHER;
-	method = reader->expected[reader->expected_first];
-	reader->expected_first = (reader->expected_first + 1) % MAX_EXPECTED;
-	reader->expected_count--;
-	return method;
+	// Else one that nobody asked for (408 on an idle connection), or that came before the end
+	// of the request's head.
+	return number < reader->expected ? reader->methods[number % MAX_EXPECTED] : METHOD_OTHER;
 }
 
 // RFC 9112 section 6.3, first two rules. Asked once for each response, as its head ends.
 static bool has_no_body(void *owner, const http_parser *parser)
 {
 	struct response_reader *reader = owner;
+	struct message *message = reader->message;
 	unsigned int status = parser->status_code;
 	enum method method;
 
-	reader->is_upgrade = status == 101;
-	reader->is_final = status >= 200;
+	message->is_upgrade = status == 101;
+	message->is_final = status >= 200;
 	if (status < 200 && status != 101)
 		return true; // the request still waits for its final response
 	method = take_expected(reader);
 	if (method == METHOD_CONNECT && status >= 200 && status < 300)
-		reader->is_upgrade = true;
-	return reader->is_upgrade || method == METHOD_HEAD || status == 204 || status == 304;
+		message->is_upgrade = true;
+	return message->is_upgrade || method == METHOD_HEAD || status == 204 || status == 304;
 }
 
 static void on_head(void *owner, uint64_t body_begin, enum framing_body kind, uint64_t length)
 {
 	struct response_reader *reader = owner;
-	struct response *r = &reader->response;
+	struct message *message = reader->message;
 
 	(void)body_begin;
 	(void)length;
-	r->status = reader->framing.parser.status_code;
-	r->retry_after_ms = reader->retry_after_ms[0] != RESPONSE_ABSENT
-				    ? reader->retry_after_ms[0]
-				    : reader->retry_after_ms[1];
-	reader->is_reading_body =
-		kind != BODY_NONE && !r->is_encoded && (reader->is_json || r->is_event_stream);
-	response_body_init(&reader->body, r);
-	reader->is_current = reader->is_final && !reader->is_upgrade;
-	if (reader->is_current)
+	response_builder_head(message->builder, reader->framing.parser.status_code,
+			      kind != BODY_NONE);
+	message->is_current = message->is_final && !message->is_upgrade;
+	if (message->is_current)
 		tell(reader, RESPONSE_HEAD);
 }
 
@@ -212,47 +162,40 @@ static void on_body(void *owner, const char *bytes, size_t len)
 {
 	struct response_reader *reader = owner;
 
-	reader->response.body_bytes += len;
-	if (reader->is_reading_body)
-		response_body_feed(&reader->body, bytes, len);
+	response_builder_body(reader->message->builder, bytes, len);
 }
 
 static void on_body_lost(void *owner, uint64_t len)
 {
 	struct response_reader *reader = owner;
 
-	reader->response.body_bytes += len;
-	if (reader->is_reading_body)
-		response_body_lost(&reader->body);
+	response_builder_body_lost(reader->message->builder, len);
 }
 
 static bool on_complete(void *owner, uint64_t end)
 {
 	struct response_reader *reader = owner;
+	bool is_upgrade = reader->message->is_upgrade;
 
 	(void)end;
-	if (reader->is_upgrade) {
-		tell(reader, RESPONSE_UPGRADED);
-		return false;
-	}
-	if (!reader->is_final)
-		return true;
-	if (reader->is_reading_body)
-		response_body_end(&reader->body);
-	reader->is_current = false;
-	tell(reader, RESPONSE_COMPLETE);
-	return true;
+	if (reader->message->is_current)
+		response_builder_end(reader->message->builder);
+	if (is_upgrade || reader->message->is_current)
+		tell(reader, is_upgrade ? UPGRADED_WEBSOCKET : RESPONSE_COMPLETE);
+	drop_message(reader);
+	return !is_upgrade;
 }
 
-static void on_opaque(void *owner)
+static void on_opaque(void *owner, const char *why)
 {
-	tell(owner, RESPONSE_OPAQUE);
+	(void)why;
+	tell(owner, RESPONSES_UNKNOWN);
 }
 
 static const struct framing_callbacks callbacks = {
 	.type = HTTP_RESPONSE,
-	.wanted = wanted,
 	.begin = on_begin,
+	.wants = wants,
 	.header = on_header,
 	.has_no_body = has_no_body,
 	.head = on_head,
@@ -264,20 +207,22 @@ static const struct framing_callbacks callbacks = {
 
 struct response_reader *response_reader_new(response_event_fn fn, void *owner)
 {
-	struct response_reader *reader = calloc(1, sizeof(*reader));
+	struct response_reader *reader = wire_alloc(sizeof(*reader));
 
 	if (!reader)
 		return NULL;
 	reader->fn = fn;
 	reader->owner = owner;
-	clear_response(reader);
 	framing_init(&reader->framing, &callbacks, reader);
 	return reader;
 }
 
 void response_reader_free(struct response_reader *reader)
 {
-	free(reader);
+	if (!reader)
+		return;
+	drop_message(reader);
+	wire_free(reader);
 }
 
 void response_reader_expect(struct response_reader *reader, const char *method)
@@ -286,29 +231,54 @@ void response_reader_expect(struct response_reader *reader, const char *method)
 			   : !strcmp(method, "CONNECT") ? METHOD_CONNECT
 							: METHOD_OTHER;
 
-	if (reader->expected_count == MAX_EXPECTED) {
-		framing_give_up(&reader->framing);
+	if (reader->expected >= reader->answered + MAX_EXPECTED) {
+		response_reader_give_up(reader);
 		return;
 	}
-	reader->expected[(reader->expected_first + reader->expected_count++) % MAX_EXPECTED] = kind;
+	reader->methods[reader->expected++ % MAX_EXPECTED] = kind;
 }
 
 void response_reader_feed(struct response_reader *reader, uint64_t at, const void *data, size_t len)
 {
 	framing_feed(&reader->framing, at, data, len);
+	if (reader->framing.state == FRAMING_CLOSED)
+		drop_message(reader);
 }
 
 void response_reader_skip(struct response_reader *reader, uint64_t at, uint64_t len)
 {
 	framing_skip(&reader->framing, at, len);
+	if (reader->framing.state == FRAMING_CLOSED)
+		drop_message(reader);
 }
 
 const struct response *response_reader_current(const struct response_reader *reader)
 {
-	return reader->is_current ? &reader->response : NULL;
+	const struct message *message = reader->message;
+
+	return message && message->is_current ? &message->builder->response : NULL;
 }
 
 void response_reader_end(struct response_reader *reader)
 {
 	framing_end(&reader->framing);
+}
+
+void response_reader_give_up(struct response_reader *reader)
+{
+	framing_give_up(&reader->framing, "");
+}
+
+uint64_t response_reader_reached(const struct response_reader *reader)
+{
+	return reader->framing.reached;
+}
+
+const char *response_reader_websocket(const struct response_reader *reader)
+{
+	const struct message *message = reader->message;
+
+	return message && message->is_upgrade && message->upgrade.is_websocket
+		       ? message->upgrade.extensions
+		       : NULL;
 }

@@ -1,5 +1,5 @@
 // What a request's own bytes say: the facts that labels and costs are made of.
-// Pure data, filled by wire/http1_request.c and wire/request_body.c, read by govern/. Strings are
+// Pure data, filled by wire/request_builder.c and wire/request_body.c, read by govern/. Strings are
 // valid UTF-8 without control characters, cut off where they do not fit. Holds no prompt and no
 // key: the API key is here only as the first 16 hex digits of its SHA-256.
 #ifndef SLUICE_WIRE_REQUEST_H
@@ -28,8 +28,11 @@ struct request {
 	bool is_whole;        // it was read to its end, and no byte of it was lost
 	uint64_t begin;       // plaintext offset of the request's first byte on its connection
 	uint64_t body_begin;  // plaintext offset of the body's first byte
-	uint64_t end;         // plaintext offset behind the last byte, or REQUEST_UNKNOWN_LENGTH
-	uint64_t body_bytes;  // body bytes seen so far (chunk framing not counted)
+	// Plaintext offset behind the last byte, or REQUEST_UNKNOWN_LENGTH, as always in HTTP/2,
+	// where requests are interleaved.
+	uint64_t end;
+	uint64_t content_length; // of the body, as the header says; REQUEST_ABSENT if it does not
+	uint64_t body_bytes;     // body bytes seen so far (chunk framing not counted)
 	// Of the body (body_hash.h), as soon as its first 64 KB or all of it were seen; 0 until
 	// then, and for ever if a byte of them was lost.
 	uint64_t body_hash;

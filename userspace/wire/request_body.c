@@ -1,4 +1,4 @@
-// JSON bodies of requests, see request_body.h.
+// Bodies of requests, see request_body.h. JSON:
 //
 //     path                                  what stands there
 //     model, stream, n, …                   depth 1: facts of their own
@@ -13,6 +13,7 @@
 //     input E E                             a number: a token of one of several inputs
 //     prompt, prompt E, prompt E E          as input
 //     instructions                          a string: text
+//     system                                a string: text; an array: parts (Anthropic)
 //
 // (E: any element of an array. K: any key.)
 #include "wire/request_body.h"
@@ -25,7 +26,8 @@ enum key {
 	KEY_MESSAGES = 1,
 	KEY_PROMPT,
 	KEY_INPUT,
-	KEY_INSTRUCTIONS, // the first four own a tally each
+	KEY_INSTRUCTIONS,
+	KEY_SYSTEM, // the first five own a tally each
 	KEY_CONTENT,
 	KEY_TEXT,
 	KEY_TYPE,
@@ -48,6 +50,7 @@ static const char *const keys[] = {
 	[KEY_PROMPT - 1] = "prompt",
 	[KEY_INPUT - 1] = "input",
 	[KEY_INSTRUCTIONS - 1] = "instructions",
+	[KEY_SYSTEM - 1] = "system",
 	[KEY_CONTENT - 1] = "content",
 	[KEY_TEXT - 1] = "text",
 	[KEY_TYPE - 1] = "type",
@@ -71,12 +74,12 @@ static bool is_end(enum json_event event)
 	return event == JSON_OBJECT_END || event == JSON_ARRAY_END;
 }
 
-// Of the field in which the scanner stands; NULL outside those four.
+// Of the field in which the scanner stands; NULL outside those five.
 static struct request_tally *tally_of(struct request_body *body)
 {
 	const struct json_scanner *json = &body->json;
 
-	if (!json->depth || json->path[0] < KEY_MESSAGES || json->path[0] > KEY_INSTRUCTIONS)
+	if (!json->depth || json->path[0] < KEY_MESSAGES || json->path[0] > KEY_SYSTEM)
 		return NULL;
 	return &body->tallies[json->path[0] - KEY_MESSAGES];
 }
@@ -103,7 +106,8 @@ static struct request_part *part_at(struct request_body *body, unsigned int dept
 {
 	const struct json_scanner *json = &body->json;
 
-	if (depth == 2 && json->path[0] == KEY_INPUT && json->path[1] == JSON_ELEMENT)
+	if (depth == 2 && (json->path[0] == KEY_INPUT || json->path[0] == KEY_SYSTEM) &&
+	    json->path[1] == JSON_ELEMENT)
 		return &body->item;
 	if (depth == 4 && is_in_content(json) && json->path[3] == JSON_ELEMENT)
 		return &body->part;
@@ -115,6 +119,7 @@ static bool is_text(const struct json_scanner *json)
 {
 	switch (json->path[0]) {
 	case KEY_INSTRUCTIONS:
+	case KEY_SYSTEM:
 		return json->depth == 1;
 	case KEY_PROMPT:
 		return is_element(json, 1) || is_element(json, 2);
@@ -319,22 +324,76 @@ static void publish(struct request_body *body)
 	body->request->input_tokens = sum.tokens;
 }
 
+static uint64_t form_number(const struct multipart_field *field)
+{
+	char text[24];
+	uint64_t number;
+
+	if (field->bytes >= sizeof(text))
+		return REQUEST_ABSENT;
+	memcpy(text, field->value, field->value_bytes);
+	text[field->value_bytes] = '\0';
+	return text_parse_u64(text, &number) ? REQUEST_ABSENT : number;
+}
+
+// Of images/edits, images/variations, audio/transcriptions and audio/translations.
+static void on_form_field(void *owner, const struct multipart_field *field)
+{
+	struct request *r = ((struct request_body *)owner)->request;
+	size_t bytes = field->value_bytes;
+
+	if (field->is_file)
+		return;
+	if (!strcmp(field->name, "model"))
+		text_copy(r->model, sizeof(r->model), field->value, bytes);
+	else if (!strcmp(field->name, "user"))
+		text_copy(r->user, sizeof(r->user), field->value, bytes);
+	else if (!strcmp(field->name, "n"))
+		r->n = form_number(field);
+	else if (!strcmp(field->name, "stream"))
+		r->stream = bytes == 4 && !memcmp(field->value, "true", 4);
+	else if (!strcmp(field->name, "prompt"))
+		r->text_chars = field->code_points;
+}
+
+bool request_body_is_readable(const char *content_type)
+{
+	struct multipart form;
+
+	return text_is_json_type(content_type) || !multipart_init(&form, content_type, NULL, NULL);
+}
+
 void request_body_init(struct request_body *body, struct request *request,
-		       struct request_labels *labels)
+		       struct request_labels *labels, const char *content_type)
 {
 	*body = (struct request_body){.request = request, .labels = labels};
 	json_scanner_init(&body->json, keys, on_event, body);
 	body->json.tells_keys = true;
+	if (text_is_json_type(content_type))
+		body->kind = REQUEST_BODY_JSON;
+	else if (!multipart_init(&body->form, content_type, on_form_field, body))
+		body->kind = REQUEST_BODY_FORM;
 }
 
 void request_body_feed(struct request_body *body, const void *data, size_t len)
 {
+	if (body->kind == REQUEST_BODY_FORM)
+		multipart_feed(&body->form, data, len);
+	if (body->kind != REQUEST_BODY_JSON)
+		return;
 	json_scanner_feed(&body->json, data, len);
 	publish(body);
 }
 
 void request_body_end(struct request_body *body)
 {
+	if (body->kind != REQUEST_BODY_JSON)
+		return;
 	body->request->body_json_whole = !json_scanner_end(&body->json);
 	publish(body);
+}
+
+void request_body_release(struct request_body *body)
+{
+	(void)body;
 }

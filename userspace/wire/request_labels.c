@@ -2,8 +2,8 @@
 #include "wire/request_labels.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
+#include "wire/memory.h"
 #include "wire/text.h"
 
 bool request_header_is_secret(const char *name)
@@ -36,7 +36,7 @@ int request_labels_keep(struct request_labels *labels, const char *const *names)
 		n_names++;
 	if (n_names > REQUEST_MAX_HEADERS)
 		n_names = REQUEST_MAX_HEADERS;
-	if (n_names && !(headers = calloc(n_names, sizeof(*headers))))
+	if (n_names && !(headers = wire_alloc(n_names * sizeof(*headers))))
 		return -ENOMEM;
 	for (; n_names; n_names--, names++) {
 		const struct request_header *before = find_header(labels, *names);
@@ -49,7 +49,7 @@ int request_labels_keep(struct request_labels *labels, const char *const *names)
 			strcpy(headers[n].name, *names);
 		n++;
 	}
-	free(labels->headers);
+	wire_free(labels->headers);
 	labels->headers = headers;
 	labels->n_headers = n;
 	return 0;
@@ -57,7 +57,7 @@ int request_labels_keep(struct request_labels *labels, const char *const *names)
 
 void request_labels_release(struct request_labels *labels)
 {
-	free(labels->headers);
+	wire_free(labels->headers);
 	*labels = (struct request_labels){};
 }
 

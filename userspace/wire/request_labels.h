@@ -1,7 +1,7 @@
 // What a program says of its own request, for labels: headers that somebody asked for by name
-// (http.header.*), and the body's "metadata" (body.metadata.*). Filled by wire/http1_request.c and
-// wire/request_body.c, and good until the next request of the connection begins. Values are as in
-// request.h: valid UTF-8 without control characters, cut off where they do not fit.
+// (http.header.*), and the body's "metadata" (body.metadata.*). Filled by wire/request_builder.c
+// and wire/request_body.c, and good until the next request of the connection begins. Values are as
+// in request.h: valid UTF-8 without control characters, cut off where they do not fit.
 //
 // Memory: 304 bytes for each header asked for, 16 at most, and 3.1 KB for the metadata.
 #ifndef SLUICE_WIRE_REQUEST_LABELS_H

@@ -20,7 +20,7 @@ enum response_limit { LIMIT_UNKNOWN, LIMIT_REQUESTS, LIMIT_TOKENS, LIMIT_IMAGES 
 struct response {
 	int status;
 	bool is_event_stream;
-	bool is_encoded;      // Content-Encoding other than identity: the body is not read
+	bool is_encoded;      // Content-Encoding that could not be undone: the rest was not read
 	bool body_json_whole; // the JSON body was read to its end, without an error; not for
 			      // streams
 	struct ratelimit_headers requests;
@@ -33,8 +33,9 @@ struct response {
 	uint64_t cached_tokens_in; // of tokens_in: {prompt,input}_tokens_details.cached_tokens
 	uint64_t tokens_out;       // usage.completion_tokens or usage.output_tokens
 	uint64_t body_bytes;       // as sent: encoded, but without chunk framing
-	uint64_t stream_events;    // JSON objects in an event stream; about one output token each
+	uint64_t stream_events;    // pieces of output in an event stream; about one token each
 	char organization[64];     // openai-organization: whose limits these are
+	char request_id[64];       // x-request-id or request-id
 	char error_code[48];       // error.code of a JSON error body: "rate_limit_exceeded", …
 	char error_type[32];       // error.type: "tokens", "requests", …
 	// What error.message says, which itself is not kept: "Rate limit reached for … on requests

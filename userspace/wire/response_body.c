@@ -18,6 +18,14 @@ enum key {
 	KEY_PROMPT_TOKENS_DETAILS,
 	KEY_INPUT_TOKENS_DETAILS,
 	KEY_CACHED_TOKENS,
+	KEY_CACHE_CREATION,
+	KEY_CACHE_READ,
+	KEY_CHOICES,
+	KEY_DELTA,
+	KEY_TEXT,
+	KEY_ROLE,
+	KEY_ID,
+	KEY_NAME,
 };
 
 static const char *const keys[] = {
@@ -34,6 +42,14 @@ static const char *const keys[] = {
 	[KEY_PROMPT_TOKENS_DETAILS - 1] = "prompt_tokens_details",
 	[KEY_INPUT_TOKENS_DETAILS - 1] = "input_tokens_details",
 	[KEY_CACHED_TOKENS - 1] = "cached_tokens",
+	[KEY_CACHE_CREATION - 1] = "cache_creation_input_tokens",
+	[KEY_CACHE_READ - 1] = "cache_read_input_tokens",
+	[KEY_CHOICES - 1] = "choices",
+	[KEY_DELTA - 1] = "delta",
+	[KEY_TEXT - 1] = "text",
+	[KEY_ROLE - 1] = "role",
+	[KEY_ID - 1] = "id",
+	[KEY_NAME - 1] = "name",
 	NULL,
 };
 
@@ -47,15 +63,42 @@ static struct place place_of(const struct response_body *body)
 {
 	const struct json_scanner *json = &body->json;
 
-	if (body->response->is_event_stream && json->depth && json->path[0] == KEY_RESPONSE)
+	if (body->response->is_event_stream && json->depth &&
+	    (json->path[0] == KEY_RESPONSE || json->path[0] == KEY_MESSAGE))
 		return (struct place){json->path + 1, json->depth - 1u};
 	return (struct place){json->path, json->depth};
 }
 
-static void read_usage(struct response *r, struct place at, const char *number)
+// A number of the usage in an event's "message".
+static bool is_first_of_message(const struct response_body *body, unsigned char key)
 {
+	return body->response->is_event_stream && body->json.path[0] == KEY_MESSAGE &&
+	       key == KEY_OUTPUT_TOKENS;
+}
+
+static void read_cache(struct response_body *body, unsigned char key, const char *number)
+{
+	struct response *r = body->response;
+
+	text_parse_u64(number,
+		       key == KEY_CACHE_READ ? &body->cache_read_in : &body->cache_written_in);
+	r->cached_tokens_in = body->cache_read_in;
+	if (r->tokens_in != RESPONSE_ABSENT)
+		r->tokens_in = body->own_tokens_in + body->cache_read_in + body->cache_written_in;
+}
+
+static void read_usage(struct response_body *body, struct place at, const char *number)
+{
+	struct response *r = body->response;
 	uint64_t *field = NULL;
 	unsigned char key = at.path[1];
+
+	if (at.depth == 2 && (key == KEY_CACHE_CREATION || key == KEY_CACHE_READ)) {
+		read_cache(body, key, number);
+		return;
+	}
+	if (is_first_of_message(body, key)) // Anthropic's message_start: some output is begun
+		return;
 
 	if (at.depth == 3 && at.path[2] == KEY_CACHED_TOKENS &&
 	    (key == KEY_PROMPT_TOKENS_DETAILS || key == KEY_INPUT_TOKENS_DETAILS))
@@ -66,6 +109,10 @@ static void read_usage(struct response *r, struct place at, const char *number)
 		field = &r->tokens_out;
 	if (field)
 		text_parse_u64(number, field);
+	if (field == &r->tokens_in && r->tokens_in != RESPONSE_ABSENT) {
+		body->own_tokens_in = r->tokens_in;
+		r->tokens_in += body->cache_read_in + body->cache_written_in;
+	}
 }
 
 static bool is_exhausted(const char *name)
@@ -125,17 +172,56 @@ static void read_error(struct response_body *body, unsigned char key, enum json_
 		r->quota_is_exhausted |= is_exhausted(json->text);
 }
 
+static bool ends_in_delta(const struct json_scanner *json)
+{
+	static const char end[] = "delta";
+	size_t n = sizeof(end) - 1;
+
+	// message_delta says how a message ends, and holds no piece of it.
+	return !json->text_is_cut && json->text_bytes >= n &&
+	       !memcmp(json->text + json->text_bytes - n, end, n) &&
+	       strcmp(json->text, "message_delta") != 0;
+}
+
+// Text of a choice: in choices[].delta, whatever it is called there (content, refusal, arguments of
+// a tool's call, reasoning), or in choices[].text.
+static bool is_choice_text(const struct json_scanner *json)
+{
+	unsigned char last = json->path[json->depth - 1];
+
+	if (json->depth < 3 || json->path[0] != KEY_CHOICES || !json->text_bytes)
+		return false;
+	if (json->path[2] == KEY_TEXT)
+		return json->depth == 3;
+	return json->depth > 3 && json->path[2] == KEY_DELTA && last != KEY_ROLE &&
+	       last != KEY_ID && last != KEY_NAME && last != KEY_TYPE;
+}
+
+static void count_delta(struct response_body *body, enum json_event event)
+{
+	const struct json_scanner *json = &body->json;
+
+	if (json->depth == 0 && event == JSON_OBJECT_BEGIN)
+		body->is_delta = false;
+	if (event == JSON_STRING && json->depth == 1 && json->path[0] == KEY_TYPE)
+		body->is_delta |= ends_in_delta(json);
+	else if (event == JSON_STRING && json->depth)
+		body->is_delta |= is_choice_text(json);
+	if (json->depth == 0 && event == JSON_OBJECT_END)
+		body->response->stream_events += body->is_delta;
+}
+
 static void on_json(void *owner, const struct json_scanner *json, enum json_event event)
 {
 	struct response_body *body = owner;
 	struct place at = place_of(body);
 
-	if (body->response->is_event_stream && json->depth == 0 && event == JSON_OBJECT_BEGIN)
-		body->response->stream_events++;
+	if (body->response->is_event_stream)
+		count_delta(body, event);
 	if (at.depth < 2 || (event != JSON_STRING && event != JSON_NUMBER))
 		return;
 	if (at.path[0] == KEY_USAGE && event == JSON_NUMBER)
-		read_usage(body->response, at, json->text);
+		read_usage(body, at, json->text);
 	else if (at.path[0] == KEY_ERROR && at.depth == 2)
 		read_error(body, at.path[1], event);
 }
