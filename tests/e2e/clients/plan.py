@@ -3,12 +3,12 @@ happened. Each client is a program of its own: with_X.py PLAN.
 
 The plan is a file of JSON: {port, family (4 or 6), ca, key, lanes, wait, options}. With wait, a client says
 "ready" when it has started, and goes on when it reads a line from stdin. A lane is a list of requests
-that follow each other; lanes run side by side. A request: {id, method, path, body, chunked}. What
-happens is told on stdout, a line of JSON for each event:
+that follow each other; lanes run side by side. A request: {id, method, path, body, chunked}, and
+headers, if it has more than each has. What happens is told on stdout, a line of JSON for each event:
 
     {"event": "ready"}
     {"event": "sending", "id", "t", "sha256", "bytes"}    just before it is sent; sha256 of its body
-    {"event": "done", "id", "t", "ms", "status", "usage"}
+    {"event": "done", "id", "t", "ms", "status", "usage", "deltas"}   deltas: the pieces of a stream
     {"event": "error", "id", "t", "ms", "name", "message"}   the client's own error
 """
 import hashlib
@@ -32,8 +32,12 @@ class Plan:
         self._look_up = socket.getaddrinfo
         socket.getaddrinfo = self._getaddrinfo
         if self.wait:
-            print('{"event": "ready"}', flush=True)
-            sys.stdin.readline()
+            self.wait_for_word()
+
+    @staticmethod
+    def wait_for_word():
+        print('{"event": "ready"}', flush=True)
+        sys.stdin.readline()
 
     def _getaddrinfo(self, host, *arguments, **options):
         if host in (HOST, HOST.encode()):
@@ -41,7 +45,7 @@ class Plan:
         return self._look_up(host, *arguments, **options)
 
     def headers(self, request):
-        return {"Authorization": f"Bearer {self.key}", "X-Test-Id": request["id"]}
+        return {"Authorization": f"Bearer {self.key}", "X-Test-Id": request["id"], **request.get("headers", {})}
 
     def in_threads(self, run_lane):
         """run_lane(lane) for each lane, each in a thread of its own."""
@@ -79,7 +83,7 @@ class Attempt:
 
     def done(self, status, body):
         ms = self._ms()
-        tell("done", self.request, ms=ms, status=status, usage=usage_of(body))
+        tell("done", self.request, ms=ms, status=status, **contents_of(body))
 
     def __enter__(self):
         return self
@@ -91,8 +95,21 @@ class Attempt:
         return isinstance(error, Exception)
 
 
-def usage_of(body):
+def is_delta(event):
+    """Whether an event of a stream brings a piece of the answer: of a response, or of a chat."""
+    choices = event.get("choices") or [{}]
+    return event.get("type", "").endswith("delta") or bool(choices[0].get("delta", {}).get("content"))
+
+
+def contents_of(body):
+    """What is told of an answer: its usage, and the deltas of a stream (0 if it is none)."""
+    lines = body.splitlines()
+    events = [line.removeprefix(b"data: ") for line in lines if line.startswith(b"data: {")]
     try:
-        return json.loads(body).get("usage")
+        parsed = [json.loads(event) for event in events or [body]]
     except ValueError:
-        return None
+        parsed = []
+    usage = None
+    for one in parsed:
+        usage = one.get("usage") or (one.get("response") or {}).get("usage") or usage
+    return {"usage": usage, "deltas": sum(map(is_delta, parsed)) if events else 0}

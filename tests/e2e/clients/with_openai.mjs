@@ -1,5 +1,5 @@
 // The official Node client. A request whose body says stream is read event by event; a GET lists the
-// models. Option of the plan: retries (0), how often the client may try again.
+// models; the path says whether it is a chat or a response. Option of the plan: retries (0), how often the client may try again.
 
 import OpenAI from 'openai';
 import { follow, headers, plan } from './plan.mjs';
@@ -16,12 +16,12 @@ await follow(async (item, sending) => {
 	const options = { headers: { 'X-Test-Id': headers(item)['X-Test-Id'] } };
 	if (item.method === 'GET')
 		return { status: (await client.models.list(options).asResponse()).status };
-	const { data, response } =
-		await client.chat.completions.create(item.body, options).withResponse();
+	const api = item.path.endsWith('/responses') ? client.responses : client.chat.completions;
+	const { data, response } = await api.create(item.body, options).withResponse();
 	if (!item.body.stream)
 		return { status: response.status, usage: data.usage };
 	let usage = null;
 	for await (const event of data)
-		usage = event.usage ?? usage;
+		usage = event.usage ?? event.response?.usage ?? usage;
 	return { status: response.status, usage };
 });
