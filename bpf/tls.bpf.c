@@ -69,17 +69,24 @@ static __always_inline void emit_object(const struct piece *write)
 	emit_piece(&object, 0, SLUICE_OBJECT_BYTES, 0, SLUICE_OBJECT_BYTES);
 }
 
-// Before its library is learned, an SSL object's bytes are counted under its own address.
-static __always_inline void begin_unbound_write(struct call *call, struct piece *piece)
+// Before its library is learned, an SSL object's bytes are counted under its own address. NULL: it
+// is of no governed process (a library that is probed widely), or there is no room.
+static __always_inline struct sluice_session_bytes *unbound_bytes(__u64 ssl)
 {
-	struct sluice_session session = session_of(piece->ssl);
-	struct sluice_session_bytes none = {.since_ns = bpf_ktime_get_ns()}, *bytes;
+	struct sluice_session session = session_of(ssl);
+	struct sluice_session_bytes none = {.since_ns = bpf_ktime_get_ns()};
 	__u32 tgid = session.tgid;
 
-	if (!bpf_map_lookup_elem(&tapped, &tgid)) // a library probed widely: no governed process
-		return;
+	if (!bpf_map_lookup_elem(&tapped, &tgid))
+		return NULL;
 	bpf_map_update_elem(&unbound, &session, &none, BPF_NOEXIST);
-	bytes = bpf_map_lookup_elem(&unbound, &session);
+	return bpf_map_lookup_elem(&unbound, &session);
+}
+
+static __always_inline void begin_unbound_write(struct call *call, struct piece *piece)
+{
+	struct sluice_session_bytes *bytes = unbound_bytes(piece->ssl);
+
 	if (!bytes)
 		return;
 	if (call) {
@@ -91,6 +98,18 @@ static __always_inline void begin_unbound_write(struct call *call, struct piece 
 	bytes->write_end = bytes->written + piece->length;
 	piece->offset = bytes->written;
 	emit_object(piece);
+	emit_chunk(piece);
+}
+
+// HTTP/2's server speaks before it is asked.
+static __always_inline void end_unbound_read(struct piece *piece)
+{
+	struct sluice_session_bytes *bytes = unbound_bytes(piece->ssl);
+
+	if (!bytes)
+		return;
+	piece->offset = bytes->read;
+	bytes->read += piece->length;
 	emit_chunk(piece);
 }
 
@@ -257,8 +276,12 @@ static __always_inline int leave_read(struct pt_regs *ctx)
 	piece.ssl = call->ssl;
 	piece.buffer = call->buffer;
 	flow = flow_of(piece.ssl, piece.library, &piece.cookie, &learned);
-	if (flow)
+	if (flow) {
+		adopt(flow, piece.ssl);
 		end_read(flow, &piece);
+	} else if (!learned) {
+		end_unbound_read(&piece);
+	}
 	return 0;
 }
 

@@ -137,8 +137,9 @@ struct sluice_session_bytes {
 	__u64 since_ns; // of its first write: addresses are used again
 	__u64 written;
 	__u64 write_end;
+	__u64 read;
 };
-SLUICE_ASSERT_SIZE(struct sluice_session_bytes, 24);
+SLUICE_ASSERT_SIZE(struct sluice_session_bytes, 32);
 
 enum sluice_event_type {
 	SLUICE_EVENT_HELLO = 1,  // struct sluice_hello

@@ -136,6 +136,8 @@ void binding_take(struct daemon *d, const struct sluice_chunk *chunk)
 		return;
 	}
 	add_piece(d, stash, chunk);
+	if (chunk->direction == SLUICE_READ && !stash->object.bytes)
+		return; // the object comes with the first write
 	flow = find_flow(d, process, library, &stash->object);
 	if (!flow)
 		return;

@@ -292,6 +292,8 @@ void exchange_ask(struct daemon *d, const struct exchange *exchange, struct ask 
 
 // hold.c
 void flow_update_gate(struct daemon *d, struct flow *flow, uint64_t decided_ns);
+// Whether the kernel keeps a segment of it now.
+bool flow_is_kept(struct daemon *d, const struct flow *flow);
 void flow_push(struct daemon *d, struct flow *flow);
 void flow_abort(struct daemon *d, struct flow *flow);
 void flow_on_held(struct daemon *d, struct flow *flow, uint64_t refused_ns);

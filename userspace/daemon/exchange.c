@@ -162,6 +162,8 @@ static void on_request(struct daemon *d, struct exchange *exchange, enum convers
 // socket any more: it stays in the queue, and is paid for when it leaves.
 static void on_stream_lost(struct daemon *d, struct exchange *exchange, const struct response *r)
 {
+	log_debug("flow %llu: a stream was reset, or its connection given up",
+		  (unsigned long long)exchange->flow->number);
 	exchange->request_complete = true;
 	if (exchange->state >= EXCHANGE_ADMITTED)
 		exchange_lost(d, exchange, r);
@@ -175,6 +177,8 @@ static void on_responses_unknown(struct daemon *d, struct flow *flow)
 	struct exchange *exchange;
 
 	flow->responses_unknown = true;
+	log_debug("flow %llu: its answers cannot be told apart any more",
+		  (unsigned long long)flow->number);
 	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow)
 		exchange->response_complete |= exchange->state >= EXCHANGE_ADMITTED;
 	flow_drop_finished(d, flow);

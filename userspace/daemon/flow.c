@@ -187,6 +187,16 @@ void flow_bind(struct daemon *d, struct flow *flow, struct library *library)
 		flow_set_opaque(d, flow, "the kernel's table of flows is full");
 }
 
+// HTTP/2's preface is no request, and from there the kernel follows the frames. Where it does not,
+// they wait until they have been read.
+static void let_frames_go(struct daemon *d, struct flow *flow)
+{
+	if (flow->granted >= conversation_reached(flow->conversation))
+		return;
+	if (!flow->granted || flow->is_held || flow_is_kept(d, flow))
+		flow_update_gate(d, flow, 0);
+}
+
 void flow_take(struct daemon *d, struct flow *flow, const struct sluice_chunk *chunk)
 {
 	struct conversation *c = flow->conversation;
@@ -206,9 +216,8 @@ void flow_take(struct daemon *d, struct flow *flow, const struct sluice_chunk *c
 	if (chunk->skipped)
 		conversation_sent_unseen(c, end, chunk->skipped);
 	flow_submit_if_due(d, flow, false);
-	// HTTP/2's preface is no request: the kernel follows the frames from there.
-	if (!flow->granted && conversation_protocol(c) == PROTOCOL_HTTP2)
-		flow_update_gate(d, flow, 0);
+	if (conversation_protocol(c) == PROTOCOL_HTTP2)
+		let_frames_go(d, flow);
 }
 
 // How many bursts have left, or were let go. Of a flow whose plaintext was read until now, what the

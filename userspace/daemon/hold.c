@@ -51,7 +51,7 @@ static uint64_t grant_of(const struct flow *flow)
 }
 
 // The event that says so may still stand in the ring, behind those of many others.
-static bool is_kept_by_kernel(struct daemon *d, const struct flow *flow)
+bool flow_is_kept(struct daemon *d, const struct flow *flow)
 {
 	struct sluice_flow seen;
 
@@ -75,7 +75,7 @@ void flow_update_gate(struct daemon *d, struct flow *flow, uint64_t decided_ns)
 	}
 	flow->granted = granted;
 	flow->released_ns = opens ? decided_ns : 0;
-	if (opens && (flow->is_held || is_kept_by_kernel(d, flow)))
+	if (opens && (flow->is_held || flow_is_kept(d, flow)))
 		flow_push(d, flow);
 }
 
