@@ -318,6 +318,60 @@ static void the_rest_costs_its_text_and_uploads_nothing(void **state)
 	assert_tokens(&r, 100);
 }
 
+// Their bytes are no prompt, however many they are: a budget would be spent by a picture.
+static void what_is_uploaded_or_done_later_takes_no_tokens(void **state)
+{
+	static const char *const paths[] = {
+		"/v1/batches",
+		"/v1/batches/batch_1/cancel",
+		"/v1/messages/batches", // Anthropic's
+		"/v1/messages/count_tokens",
+		"/v1/responses/input_tokens",
+		"/v1/files",
+		"/v1/uploads/upload_1/complete",
+	};
+	struct request r;
+	double amounts[N_RESOURCES];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+		r = request("POST", paths[i]);
+		r.body_bytes = 400;
+		cost_of_request(&r, 4000000, &price, amounts);
+		assert_true(amounts[RESOURCE_REQUESTS] == 1 && amounts[RESOURCE_TOKENS] == 0);
+		assert_amounts(amounts, 0, 0, 0);
+	}
+	r = request("POST", "/v1/images/edits");
+	r.has_json_body = r.body_json_whole = false;
+	r.text_chars = 40;
+	cost_of_request(&r, 4000000, &price, amounts);
+	assert_amounts(amounts, 10, 0, 20 / 1e6);
+	r = request("POST", "/openai/deployments/batches/chat/completions");
+	r.text_chars = 400;
+	assert_tokens(&r, 103);
+	r = request("POST", "/v1/batchesque");
+	r.body_bytes = 400;
+	assert_tokens(&r, 100);
+}
+
+// Anthropic counts input when a request arrives; what it may write is reserved for budgets.
+static void messages_are_charged_their_input(void **state)
+{
+	(void)state;
+	struct request r = request("POST", "/v1/messages");
+	double amounts[N_RESOURCES];
+
+	r.text_chars = 400;
+	r.messages = 2;
+	r.max_tokens = 1000;
+	cost_of_request(&r, 0, &price, amounts);
+	assert_true(amounts[RESOURCE_TOKENS] == 111);
+	assert_amounts(amounts, 111, 1000, (111 * 2 + 1000 * 8) / 1e6);
+	r.tools_bytes = 700;
+	r.images_in = 1;
+	assert_tokens(&r, 111 + 100 + 765);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +389,8 @@ int main(void)
 		cmocka_unit_test(embeddings_cost_at_least_one),
 		cmocka_unit_test(images_cost_images),
 		cmocka_unit_test(the_rest_costs_its_text_and_uploads_nothing),
+		cmocka_unit_test(what_is_uploaded_or_done_later_takes_no_tokens),
+		cmocka_unit_test(messages_are_charged_their_input),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

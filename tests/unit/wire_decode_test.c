@@ -16,6 +16,7 @@
 #include "wire/memory.h"
 
 #define MB (1024 * 1024)
+#define DAMAGED_ROUNDS 4000
 
 struct sink {
 	uint8_t *bytes; // NULL: they are only counted
@@ -119,6 +120,63 @@ static void every_coding_is_undone_however_it_is_cut(void **state)
 	assert_int_equal(wire_used(), 0);
 }
 
+static void any_two_pieces_make_the_whole(void **state)
+{
+	static char text[600];
+	uint8_t got[sizeof(text)];
+	struct encoded all[5];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = (char)(' ' + i * i % 89);
+	for (size_t i = 0, n = encode_all(all, text, sizeof(text)); i < n; i++) {
+		for (size_t cut = 0; cut <= all[i].len; cut++) {
+			struct sink sink = {.bytes = got};
+			struct decoder *d = decoder_new(all[i].name, swallow, &sink);
+
+			assert_int_equal(decoder_feed(d, all[i].bytes, cut), 0);
+			assert_int_equal(decoder_feed(d, all[i].bytes + cut, all[i].len - cut), 0);
+			decoder_free(d);
+			assert_int_equal(sink.used, sizeof(text));
+			assert_memory_equal(got, text, sizeof(text));
+		}
+		free(all[i].bytes);
+	}
+}
+
+// Whatever a server sends, there is an end to it: in bytes, in memory, and without a crash.
+static void damaged_bytes_do_no_harm(void **state)
+{
+	static char text[3000];
+	struct encoded all[5];
+	unsigned seed = 1;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = (char)("{\"usage\":1}"[i % 11] + i / 97 % 3);
+	for (size_t i = 0, n = encode_all(all, text, sizeof(text)); i < n; i++) {
+		uint8_t *damaged = malloc(all[i].len);
+		struct encoded e = {all[i].name, damaged, all[i].len};
+
+		for (int round = 0; round < DAMAGED_ROUNDS; round++) {
+			struct sink sink = {};
+			struct decoder *d = decoder_new(e.name, swallow, &sink);
+
+			memcpy(damaged, all[i].bytes, e.len);
+			for (int flips = 0; flips < 1 + round % 3; flips++) {
+				seed = seed * 1103515245 + 12345;
+				damaged[seed / 65536 % e.len] ^= 1 << (seed >> 8) % 8;
+			}
+			feed_in_pieces(d, &e, 1 + (size_t)round % 60);
+			assert_true(sink.used <= DECODED_MOST_BYTES && wire_used() < 18 * MB);
+			decoder_free(d);
+		}
+		free(damaged);
+		free(all[i].bytes);
+	}
+	assert_int_equal(wire_used(), 0);
+}
+
 // RFC 1952 section 2.2: a file may have several members.
 static void members_of_gzip_follow_each_other(void **state)
 {
@@ -216,6 +274,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_coding_is_undone_however_it_is_cut),
+		cmocka_unit_test(any_two_pieces_make_the_whole),
+		cmocka_unit_test(damaged_bytes_do_no_harm),
 		cmocka_unit_test(members_of_gzip_follow_each_other),
 		cmocka_unit_test(what_is_not_of_its_coding_is_refused),
 		cmocka_unit_test(a_bomb_is_given_up),

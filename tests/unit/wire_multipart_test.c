@@ -38,7 +38,7 @@ static void check(const char *type, const char *bytes, size_t len, const char *e
 {
 	char said[512];
 
-	for (size_t piece = 1; piece <= len + 1; piece += piece < 80 ? 1 : 997) {
+	for (size_t piece = 1; piece <= len + 1; piece++) {
 		read_in_pieces(type, bytes, len, piece, said, sizeof(said));
 		assert_string_equal(said, expected);
 	}
@@ -49,15 +49,17 @@ static void fields_are_read_however_they_are_cut(void **state)
 {
 	(void)state;
 	CHECK(TYPE,
-	      "preamble\r\n" PART("prompt") "ein Bär\r\n" FILE_PART("image") "\x89PNG\r\n\r\n--"
-									     "\r\n------"
-									     "b0undar\r\n\0\xff "
-									     "model\r\n" PART("mode"
-											      "l") "gpt-image-1\r\n" PART("n") "3\r\n" PART(
-										     "user") "u-"
+	      "preamble\r\n" PART("prompt") "ein Bär\r\n" FILE_PART(
+		      "image") "\x89PNG\r\n\r\n--"
+			       "\r\n------"
+			       "b0undar\r\n\0\xff "
+			       "model\r\n" PART(
+				       "mode"
+				       "l") "gpt-image-1\r\n" PART("n") "3\r\n" PART("user") "u-"
 											     "1\r"
-											     "\n" PART("stream") "true\r\n" END
-														 "epilogue",
+											     "\n" PART(
+												     "stream") "true\r\n" END
+													       "epilogue",
 	      "model=gpt-image-1 user=u-1 n=3 stream=1 chars=7");
 	CHECK("Multipart/Form-Data; charset=utf-8; boundary=\"x y\"",
 	      "--x y  \r\ncontent-disposition: form-data; name=model\r\n\r\nwhisper-1\r\n--x y--",
@@ -83,6 +85,30 @@ static void what_is_odd_is_not_believed(void **state)
 	assert_true(request_body_is_readable("application/json; charset=utf-8"));
 }
 
+#define TEN "\xe3\x81\x82\xe3\x81\x84\xe3\x81\x86\xe3\x81"
+#define LONG TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+
+// A name in Japanese is three bytes a character, and the model often comes behind the file.
+static void a_file_may_have_any_name(void **state)
+{
+	(void)state;
+	CHECK(TYPE,
+	      "------b0undary\r\nContent-Disposition: form-data; name=\"file\"; "
+	      "filename=\"" LONG "\"\r\n\r\n123\r\n" PART("model") "whisper-1\r\n" END,
+	      "model=whisper-1 user= n=-1 stream=0 chars=0");
+	CHECK(TYPE,
+	      "------b0undary\r\nContent-Disposition: form-data; filename=\"" LONG "\"; "
+	      "name=\"model\"\r\n\r\n123\r\n" PART("n") "2\r\n" END,
+	      "model= user= n=2 stream=0 chars=0");
+	// What is within quotes is no parameter.
+	CHECK(TYPE,
+	      "------b0undary\r\nContent-Disposition: form-data; x=\"; name=user; filename=a\"; "
+	      "name=model\r\n\r\na\r\n" END,
+	      "model=a user= n=-1 stream=0 chars=0");
+	CHECK("multipart/form-data; x=\"; boundary=y\"; boundary=----b0undary",
+	      PART("model") "a\r\n" END, "model=a user= n=-1 stream=0 chars=0");
+}
+
 static void damaged_bytes_do_no_harm(void **state)
 {
 	static const char bytes[] = PART("model") "gpt-image-1\r\n" FILE_PART("image") "x\r\n" END;
@@ -106,6 +132,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fields_are_read_however_they_are_cut),
 		cmocka_unit_test(what_is_odd_is_not_believed),
+		cmocka_unit_test(a_file_may_have_any_name),
 		cmocka_unit_test(damaged_bytes_do_no_harm),
 	};
 

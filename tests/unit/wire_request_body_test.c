@@ -136,6 +136,20 @@ static const struct {
 	{"{\"input\":[{\"type\":\"text\",\"text\":\"abc\"},{\"type\":\"image_url\",\"image_url\":{"
 	 "\"url\":\"u\"}}]}",
 	 " text=3 images=1 whole;"}, // moderations
+	// Anthropic: `system`, and what tools were called with and have answered, which in an
+	// agent's conversation is most of it.
+	{"{\"system\":\"be\",\"max_tokens\":9,\"messages\":[{\"content\":\"hi\"}]}",
+	 " text=4 messages=1 max=9 whole;"},
+	{"{\"system\":[{\"type\":\"text\",\"text\":\"be\",\"cache_control\":{\"type\":"
+	 "\"ephemeral\"}},{\"text\":\"kind\",\"type\":\"text\"}]}",
+	 " text=6 whole;"},
+	{"{\"messages\":[{\"content\":[{\"type\":\"tool_use\",\"id\":\"xxxx\",\"name\":\"yyyy\","
+	 "\"input\":{\"path\":\"abc\",\"edits\":[{\"new\":\"de\"}],\"n\":5}}]}]}",
+	 " text=5 messages=1 whole;"},
+	{"{\"messages\":[{\"content\":[{\"type\":\"tool_result\",\"content\":\"abc\"},"
+	 "{\"content\":[{\"type\":\"text\",\"text\":\"de\"},{\"type\":\"image\",\"source\":{"
+	 "\"type\":\"base64\",\"data\":\"AAAA\"}}],\"type\":\"tool_result\"}]}]}",
+	 " text=5 messages=1 images=1 whole;"},
 	// Broken JSON: what was read before stands, but it is not whole.
 	{"{\"model\":\"m\",\"n\":2", " model=m;"},
 	{"{\"model\":\"m\",\"n\":2}x", " model=m n=2;"},
@@ -166,6 +180,23 @@ static void half_a_string_counts(void **state)
 	assert_int_equal(request_reader_current(reader)->text_chars, 9);
 	assert_int_equal(request_reader_current(reader)->messages, 1);
 	request_reader_feed(reader, 72 + sizeof(body) - 1, "ld\",\"image_url\":\"ab", 19);
+	assert_int_equal(request_reader_current(reader)->text_chars, 11);
+	request_reader_free(reader);
+}
+
+static void half_an_answer_of_a_tool_counts(void **state)
+{
+	static const char body[] =
+		"{\"messages\":[{\"content\":[{\"content\":[{\"text\":\"hello wor";
+	static struct note note;
+	struct request_reader *reader = request_reader_new(on_event, &note);
+
+	(void)state;
+	assert_non_null(reader);
+	request_reader_feed(reader, 0, POST "Content-Length: 100\r\n\r\n", 72);
+	request_reader_feed(reader, 72, body, sizeof(body) - 1);
+	assert_int_equal(request_reader_current(reader)->text_chars, 9);
+	request_reader_feed(reader, 72 + sizeof(body) - 1, "ld\"", 3);
 	assert_int_equal(request_reader_current(reader)->text_chars, 11);
 	request_reader_free(reader);
 }
@@ -216,6 +247,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(facts_of_bodies),
 		cmocka_unit_test(half_a_string_counts),
+		cmocka_unit_test(half_an_answer_of_a_tool_counts),
 		cmocka_unit_test(megabytes_of_text),
 		cmocka_unit_test(deep_nesting_ends_the_json_not_the_request),
 	};

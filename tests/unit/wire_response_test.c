@@ -237,6 +237,48 @@ static const struct {
 	    "anthropic-ratelimit-input-tokens-reset: 2026-11-25T19:59:00Z\r\n" EMPTY,
 	 "HEAD 200 requests.limit=50 requests.remaining=49 requests.reset_ms=2000"
 	 " tokens.limit=30000 tokens.remaining=29000 tokens.reset_ms=0;COMPLETE bytes=0;"},
+	{{"POST"}, // seconds that two clocks have rounded: none of it may be left
+	 OK "Date: Wed, 25 Nov 2026 20:00:00 GMT\r\n"
+	    "anthropic-ratelimit-requests-reset: 2026-11-25T20:00:01Z\r\n" EMPTY,
+	 "HEAD 200 requests.reset_ms=0;COMPLETE bytes=0;"},
+	{{"POST"}, // Mistral, now and before
+	 OK "x-ratelimit-limit-req-minute: 50\r\nx-ratelimit-remaining-req-minute: 48\r\n"
+	    "x-ratelimit-limit-tokens-minute: 5000\r\n"
+	    "x-ratelimit-remaining-tokens-minute: 4990\r\n" EMPTY,
+	 "HEAD 200 requests.limit=50 requests.remaining=48 tokens.limit=5000"
+	 " tokens.remaining=4990;COMPLETE bytes=0;"},
+	{{"POST"},
+	 OK "ratelimitbysize-limit: 2000000\r\nratelimitbysize-remaining: 1999967\r\n"
+	    "ratelimitbysize-reset: 36\r\nratelimitbysize-query-cost: 33\r\n" EMPTY,
+	 "HEAD 200 tokens.limit=2000000 tokens.remaining=1999967;COMPLETE bytes=0;"},
+	{{"POST"}, // OpenRouter's are of what, nobody says
+	 OK "X-RateLimit-Limit: 20\r\nX-RateLimit-Remaining: 0\r\n"
+	    "X-RateLimit-Reset: 1764100800000\r\n" EMPTY,
+	 "HEAD 200;COMPLETE bytes=0;"},
+	// A batch's usage is that of requests which were made by others, and it is asked for again.
+	{{"GET"},
+	 OK JSON "\r\n{\"id\":\"b\",\"object\":\"batch\",\"usage\":{\"input_tokens\":50,"
+		 "\"output_tokens\":9}}",
+	 "HEAD 200;COMPLETE bytes=73 whole;"},
+	{{"POST"},
+	 OK JSON "\r\n{\"object\":\"response\",\"usage\":{\"input_tokens\":50,"
+		 "\"output_tokens\":9}}",
+	 "HEAD 200;COMPLETE bytes=67 in=50 out=9 whole;"},
+	{{"POST"}, // a transcription's may be in tokens, or not
+	 OK JSON "\r\n{\"text\":\"a\",\"usage\":{\"type\":\"tokens\",\"input_tokens\":14,"
+		 "\"input_token_details\":{\"audio_tokens\":14},\"output_tokens\":4}}",
+	 "HEAD 200;COMPLETE bytes=116 in=14 out=4 whole;"},
+	{{"POST"},
+	 OK JSON "\r\n{\"text\":\"a\",\"usage\":{\"type\":\"duration\",\"seconds\":9}}",
+	 "HEAD 200;COMPLETE bytes=52 whole;"},
+	{{"POST"}, // Anthropic's errors, alone and within a stream
+	 "HTTP/1.1 529 Overloaded\r\n" JSON "\r\n{\"type\":\"error\",\"error\":{\"type\":"
+	 "\"overloaded_error\",\"message\":\"Overloaded\"}}",
+	 "HEAD 529;COMPLETE bytes=75 type=overloaded_error whole;"},
+	{{"POST"},
+	 OK STREAM CLOSE "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":"
+			 "\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n",
+	 "HEAD 200 stream;COMPLETE bytes=96 type=overloaded_error;"},
 	{{"POST"}, // without a Date nobody knows how long that is
 	 OK "anthropic-ratelimit-requests-reset: 2026-11-25T20:00:02Z\r\n" EMPTY,
 	 "HEAD 200;COMPLETE bytes=0;"},

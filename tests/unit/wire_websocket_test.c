@@ -22,7 +22,8 @@
 	"{\"type\":\"rate_limits.updated\",\"rate_limits\":[{\"name\":\"requests\",\"limit\":"     \
 	"1000,"                                                                                    \
 	"\"remaining\":999,\"reset_seconds\":60},{\"name\":\"tokens\",\"limit\":50000,"            \
-	"\"remaining\":49950,\"reset_seconds\":0.065}]}"
+	"\"remaining\":49950,\"reset_seconds\":0.065},{\"name\":\"audio\",\"limit\":7,"            \
+	"\"remaining\":5,\"reset_seconds\":9}]}"
 
 struct stream {
 	uint8_t bytes[65536 + 8192];
@@ -74,10 +75,26 @@ static int hear(const struct stream *s, const char *extensions, size_t piece, st
 	return err;
 }
 
+static void hear_in_two(const struct stream *s, const char *extensions, size_t cut,
+			struct heard *heard)
+{
+	struct websocket *ws = websocket_new(extensions, note, heard);
+
+	assert_non_null(ws);
+	*heard = (struct heard){};
+	assert_int_equal(websocket_feed(ws, s->bytes, cut), 0);
+	assert_int_equal(websocket_feed(ws, s->bytes + cut, s->len - cut), 0);
+	websocket_free(ws);
+}
+
 static void hear_all_ways(const struct stream *s, const char *extensions, const char *said)
 {
 	struct heard heard;
 
+	for (size_t cut = 0; cut <= s->len; cut += cut > 2000 && cut < 60000 ? 997 : 1) {
+		hear_in_two(s, extensions, cut, &heard);
+		assert_string_equal(heard.text, said);
+	}
 	for (size_t piece = 1; piece < 40; piece++) {
 		assert_int_equal(hear(s, extensions, piece, &heard), 0);
 		assert_string_equal(heard.text, said);
@@ -160,6 +177,8 @@ static void what_no_server_may_send_ends_it(void **state)
 		"\xa1\x02{}",         // reserved bits
 		"\x83\x02{}",         // an opcode that is none
 		"\x89\x7e\x01\x01",   // a long ping
+		"\x09\x01.\x81",      // a ping in fragments
+		"\xc9\x01.",          // a compressed one
 	};
 	static struct stream s;
 	struct heard heard;

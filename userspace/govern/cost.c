@@ -23,9 +23,10 @@
 // of /messages is the estimate of its input.
 //
 // Input tokens of /responses are exact there; here they are characters / 4 + 7, and a seventh of
-// the tools' JSON. Reading (GET and its like) is charged as a request, not in tokens. Elsewhere a
-// JSON body or one that nothing is known of counts a quarter of its bytes; an upload (files, audio)
-// counts none: those are limited in other units.
+// the tools' JSON. Reading (GET and its like) is charged as a request, not in tokens; so are files,
+// uploads and batches, whose work is done later and has limits of its own, and the counting of
+// tokens. Elsewhere a JSON body or one that nothing is known of counts a quarter of its bytes; an
+// upload (files, audio) counts none: those are limited in other units.
 //
 // A charge too low shows in the response's headers, and governor_learn() lowers the bucket; one too
 // high costs throughput. So no safety margin is added here.
@@ -82,6 +83,28 @@ static bool path_ends(const struct request *r, const char *suffix)
 	return n >= n_suffix && !memcmp(r->path + n - n_suffix, suffix, n_suffix);
 }
 
+// Whether `segment`, "/batches" say, stands in the path as a whole.
+static bool path_has(const struct request *r, const char *segment)
+{
+	size_t n = strlen(segment);
+
+	for (const char *at = r->path; (at = strstr(at, segment)); at += n)
+		if (at[n] == '/' || !at[n])
+			return true;
+	return false;
+}
+
+// What it is about takes no tokens when it is asked for.
+static bool takes_no_tokens(const struct request *r)
+{
+	static const char *const segments[] = {"/files", "/uploads", "/batches"};
+
+	for (size_t i = 0; i < sizeof(segments) / sizeof(*segments); i++)
+		if (path_has(r, segments[i]))
+			return true;
+	return path_ends(r, "/messages/count_tokens") || path_ends(r, "/responses/input_tokens");
+}
+
 static enum endpoint endpoint_of(const struct request *r)
 {
 	static const struct {
@@ -99,6 +122,8 @@ static enum endpoint endpoint_of(const struct request *r)
 	for (size_t i = 0; i < sizeof(endpoints) / sizeof(*endpoints); i++)
 		if (path_ends(r, endpoints[i].suffix))
 			return endpoints[i].endpoint;
+	if (takes_no_tokens(r)) // behind the others: a deployment may have such a name
+		return ENDPOINT_READ;
 	if (!r->path[0])
 		return ENDPOINT_UNKNOWN;
 	return r->has_json_body ? ENDPOINT_OTHER : ENDPOINT_UPLOAD;
@@ -178,8 +203,9 @@ static double input_estimate(const struct request *r, uint64_t unread_bytes)
 		return text + extras + INPUT_TOKENS_PER_RESPONSE;
 	case ENDPOINT_COMPLETIONS:
 	case ENDPOINT_EMBEDDINGS:
-	case ENDPOINT_IMAGES:
 		return text + tokens;
+	case ENDPOINT_IMAGES: // the bulk of an upload is its pictures
+		return (r->has_json_body ? text : text_tokens(r, 0)) + tokens;
 	case ENDPOINT_OTHER:
 	case ENDPOINT_UNKNOWN:
 		return body_tokens(r, unread_bytes);

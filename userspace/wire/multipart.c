@@ -6,34 +6,57 @@
 #include <string.h>
 #include <strings.h>
 
-// A parameter of a header field: `; name=value` or `; name="value"` (RFC 9110 section 5.6.6).
-// Returns false if it is not there, or does not fit.
+// The next semicolon that is not part of a quoted string; NULL: there is none.
+static const char *next_semicolon(const char *text)
+{
+	bool is_quoted = false;
+
+	for (; *text && (is_quoted || *text != ';'); text++) {
+		if (*text == '"')
+			is_quoted = !is_quoted;
+		else if (is_quoted && *text == '\\' && text[1])
+			text++;
+	}
+	return *text ? text : NULL;
+}
+
+// Where the value of a header field's parameter begins (RFC 9110 section 5.6.6); NULL: it has none
+// of that name.
+static const char *find_parameter(const char *text, const char *name)
+{
+	size_t name_bytes = strlen(name);
+
+	while ((text = next_semicolon(text))) {
+		text += 1 + strspn(text + 1, " \t");
+		if (!strncasecmp(text, name, name_bytes) && text[name_bytes] == '=')
+			return text + name_bytes + 1;
+	}
+	return NULL;
+}
+
+// `value` or `"value"`. Returns false if it is not there, or does not fit.
 static bool read_parameter(const char *text, const char *name, char *ret, size_t size)
 {
-	size_t name_bytes = strlen(name), n = 0;
+	size_t n = 0;
 
-	while ((text = strchr(text, ';'))) {
-		text += 1 + strspn(text + 1, " \t");
-		if (strncasecmp(text, name, name_bytes) || text[name_bytes] != '=')
-			continue;
-		text += name_bytes + 1;
-		if (*text == '"') {
-			for (text++; *text && *text != '"' && n < size - 1; text++) {
-				if (*text == '\\' && text[1])
-					text++;
-				ret[n++] = *text;
-			}
-			ret[n] = '\0';
-			return *text == '"';
+	text = find_parameter(text, name);
+	if (!text)
+		return false;
+	if (*text == '"') {
+		for (text++; *text && *text != '"' && n < size - 1; text++) {
+			if (*text == '\\' && text[1])
+				text++;
+			ret[n++] = *text;
 		}
-		n = strcspn(text, "; \t");
-		if (n >= size)
-			return false;
-		memcpy(ret, text, n);
 		ret[n] = '\0';
-		return n;
+		return *text == '"';
 	}
-	return false;
+	n = strcspn(text, "; \t");
+	if (n >= size)
+		return false;
+	memcpy(ret, text, n);
+	ret[n] = '\0';
+	return n;
 }
 
 int multipart_init(struct multipart *m, const char *content_type, multipart_fn fn, void *owner)
@@ -74,6 +97,7 @@ static void end_part(struct multipart *m)
 	m->is_in_part = false;
 	m->state = MULTIPART_AFTER;
 	m->line_bytes = 0;
+	m->line_is_cut = false;
 	m->matched = 0;
 }
 
@@ -104,14 +128,14 @@ static size_t feed_value(struct multipart *m, const char *data, size_t len)
 static void read_header(struct multipart *m)
 {
 	static const char name[] = "content-disposition:";
-	char ignored[MULTIPART_LINE_SIZE];
 
 	if (strncasecmp(m->line, name, sizeof(name) - 1))
 		return;
 	if (!read_parameter(m->line, "name", m->field.name, sizeof(m->field.name)))
 		m->field.name[0] = '\0';
-	m->field.is_file = read_parameter(m->line, "filename", ignored, sizeof(ignored)) ||
-			   strcasestr(m->line, "filename*=");
+	// What is cut off is most likely a file's name (filename*: RFC 5987).
+	m->field.is_file = find_parameter(m->line, "filename") ||
+			   find_parameter(m->line, "filename*") || m->line_is_cut;
 }
 
 static void begin_part(struct multipart *m)
@@ -142,6 +166,7 @@ static void end_line(struct multipart *m)
 	} else {
 		read_header(m);
 	}
+	m->line_is_cut = false;
 }
 
 static void feed_line(struct multipart *m, char byte)
@@ -151,7 +176,7 @@ static void feed_line(struct multipart *m, char byte)
 		return;
 	}
 	if (m->line_bytes == sizeof(m->line) - 1) {
-		m->state = MULTIPART_FAILED;
+		m->line_is_cut = true;
 		return;
 	}
 	m->line[m->line_bytes++] = byte;

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define MULTIPART_BOUNDARY_SIZE 71 // 70 characters at most, and the terminator
-#define MULTIPART_LINE_SIZE 256    // longer header lines are not understood
+#define MULTIPART_LINE_SIZE 256    // of a longer header line only so much is read
 #define MULTIPART_NAME_SIZE 32
 #define MULTIPART_VALUE_SIZE 129
 
@@ -42,6 +42,7 @@ struct multipart {
 	bool is_in_part;
 	char line[MULTIPART_LINE_SIZE];
 	size_t line_bytes;
+	bool line_is_cut;
 	struct multipart_field field;
 };
 

@@ -6,6 +6,8 @@
 //     metadata K                            a string or number: kept for labels
 //     tools, functions                      an array (or object): its bytes count
 //     messages E content E {type,text}      a part: text, or an image
+//     messages E content E content, … E     as content: a tool's result (Anthropic)
+//     messages E content E input …          a tool's call (Anthropic): every string in it is text
 //     input                                 a string: text
 //     input E                               a string: text; a number: a token; an object: an item
 //     input E {type,text}                   an item that is a part by itself (moderations)
@@ -20,6 +22,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "wire/request_form.h"
 #include "wire/text.h"
 
 enum key {
@@ -141,6 +144,27 @@ static bool is_part_text(struct request_body *body)
 	return json->path[json->depth - 1] == KEY_TEXT && part_at(body, json->depth - 1u);
 }
 
+// What a tool was called with or has answered, in the part that is open. OpenAI's parts have no
+// such fields.
+static bool is_tool_text(const struct json_scanner *json)
+{
+	if (json->depth < 5 || json->path[0] != KEY_MESSAGES || !is_in_content(json) ||
+	    json->path[3] != JSON_ELEMENT)
+		return false;
+	if (json->path[4] == KEY_INPUT)
+		return true;
+	return json->path[4] == KEY_CONTENT &&
+	       (json->depth == 5 ||
+		(json->depth == 7 && json->path[5] == JSON_ELEMENT && json->path[6] == KEY_TEXT));
+}
+
+static bool is_tool_part_type(const struct json_scanner *json)
+{
+	return json->depth == 7 && json->path[0] == KEY_MESSAGES && is_in_content(json) &&
+	       json->path[3] == JSON_ELEMENT && json->path[4] == KEY_CONTENT &&
+	       json->path[5] == JSON_ELEMENT && json->path[6] == KEY_TYPE;
+}
+
 static bool is_image_type(const char *type)
 {
 	return !strcmp(type, "image_url") || !strcmp(type, "input_image") || !strcmp(type, "image");
@@ -243,6 +267,10 @@ static void read_string(struct request_body *body, struct request_tally *tally)
 
 	if (is_text(json))
 		tally->text_chars += json->code_points;
+	else if (is_tool_text(json))
+		body->part.text_chars += json->code_points;
+	else if (is_tool_part_type(json))
+		tally->images += is_image_type(json->text);
 	else if (part && json->path[json->depth - 1] == KEY_TEXT)
 		part->text_chars = json->code_points;
 	else if (part && json->path[json->depth - 1] == KEY_TYPE)
@@ -314,7 +342,8 @@ static void publish(struct request_body *body)
 		sum.tokens += body->tallies[i].tokens;
 	}
 	sum.text_chars += body->item.text_chars + body->part.text_chars;
-	if (json->depth && json_scanner_in_string(json) && (is_text(json) || is_part_text(body)))
+	if (json->depth && json_scanner_in_string(json) &&
+	    (is_text(json) || is_part_text(body) || is_tool_text(json)))
 		sum.text_chars += json->code_points;
 	if (json->depth > 1 && is_tools(json))
 		body->request->tools_bytes = json->offset - body->tools_begin;
@@ -322,38 +351,6 @@ static void publish(struct request_body *body)
 	body->request->messages = sum.messages;
 	body->request->images_in = sum.images;
 	body->request->input_tokens = sum.tokens;
-}
-
-static uint64_t form_number(const struct multipart_field *field)
-{
-	char text[24];
-	uint64_t number;
-
-	if (field->bytes >= sizeof(text))
-		return REQUEST_ABSENT;
-	memcpy(text, field->value, field->value_bytes);
-	text[field->value_bytes] = '\0';
-	return text_parse_u64(text, &number) ? REQUEST_ABSENT : number;
-}
-
-// Of images/edits, images/variations, audio/transcriptions and audio/translations.
-static void on_form_field(void *owner, const struct multipart_field *field)
-{
-	struct request *r = ((struct request_body *)owner)->request;
-	size_t bytes = field->value_bytes;
-
-	if (field->is_file)
-		return;
-	if (!strcmp(field->name, "model"))
-		text_copy(r->model, sizeof(r->model), field->value, bytes);
-	else if (!strcmp(field->name, "user"))
-		text_copy(r->user, sizeof(r->user), field->value, bytes);
-	else if (!strcmp(field->name, "n"))
-		r->n = form_number(field);
-	else if (!strcmp(field->name, "stream"))
-		r->stream = bytes == 4 && !memcmp(field->value, "true", 4);
-	else if (!strcmp(field->name, "prompt"))
-		r->text_chars = field->code_points;
 }
 
 bool request_body_is_readable(const char *content_type)
@@ -371,7 +368,7 @@ void request_body_init(struct request_body *body, struct request *request,
 	body->json.tells_keys = true;
 	if (text_is_json_type(content_type))
 		body->kind = REQUEST_BODY_JSON;
-	else if (!multipart_init(&body->form, content_type, on_form_field, body))
+	else if (!multipart_init(&body->form, content_type, request_form_field, request))
 		body->kind = REQUEST_BODY_FORM;
 }
 

@@ -26,6 +26,7 @@ enum key {
 	KEY_ROLE,
 	KEY_ID,
 	KEY_NAME,
+	KEY_OBJECT,
 };
 
 static const char *const keys[] = {
@@ -50,6 +51,7 @@ static const char *const keys[] = {
 	[KEY_ROLE - 1] = "role",
 	[KEY_ID - 1] = "id",
 	[KEY_NAME - 1] = "name",
+	[KEY_OBJECT - 1] = "object",
 	NULL,
 };
 
@@ -218,9 +220,11 @@ static void on_json(void *owner, const struct json_scanner *json, enum json_even
 
 	if (body->response->is_event_stream)
 		count_delta(body, event);
+	if (event == JSON_STRING && json->depth == 1 && json->path[0] == KEY_OBJECT)
+		body->is_batch = !strcmp(json->text, "batch");
 	if (at.depth < 2 || (event != JSON_STRING && event != JSON_NUMBER))
 		return;
-	if (at.path[0] == KEY_USAGE && event == JSON_NUMBER)
+	if (at.path[0] == KEY_USAGE && event == JSON_NUMBER && !body->is_batch)
 		read_usage(body, at, json->text);
 	else if (at.path[0] == KEY_ERROR && at.depth == 2)
 		read_error(body, at.path[1], event);

@@ -4,7 +4,8 @@
 // outermost object; in a stream also from within its "response" (that is how /v1/responses ends).
 // In a stream the last one wins: some providers send usage with every event, each time the sum so
 // far. Anthropic sends the input's with its first event, in "message", and the output's with its
-// last but one; its input_tokens are without those that were cached, which are added here.
+// last but one; its input_tokens are without those that were cached, which are added here. A batch
+// object's usage is not that of the request that asks for it, and may be asked for many times.
 //
 // Pieces of output are counted, for streams that do not say their usage or are broken off: an event
 // is one if its "type" ends in "delta" (/responses, Anthropic), or if it holds text in
@@ -25,6 +26,7 @@ struct response_body {
 	struct sse_reader sse;
 	struct refusal refusal;
 	bool is_delta;          // this event holds a piece of output
+	bool is_batch;          // the document is a batch object, which says so before its usage
 	uint64_t own_tokens_in; // Anthropic's three parts of the input
 	uint64_t cache_written_in;
 	uint64_t cache_read_in;

@@ -10,6 +10,10 @@
 #include "wire/text.h"
 
 #define ANTHROPIC "anthropic-ratelimit-"
+// Both of its times are whole seconds, so they may differ by one although there is next to nothing
+// to wait for. Taken for a wait, it would make a window of hours (told_window_s() in
+// govern/outcome.c).
+#define CLOCK_STEP_MS 1000
 
 enum part { PART_LIMIT, PART_REMAINING, PART_RESET };
 
@@ -26,10 +30,17 @@ static const struct {
 	{                                                                                          \
 		"x-ratelimit-reset-" suffix, PART_RESET, offsetof(struct response, member)         \
 	}
-	FAMILY("requests", requests),   FAMILY("tokens", tokens),
-	FAMILY("input-images", images), FAMILY("project-tokens", project_tokens),
-	FAMILY("req-minute", requests), FAMILY("tokens-minute", tokens),
+	FAMILY("requests", requests),
+	FAMILY("tokens", tokens),
+	FAMILY("input-images", images),
+	FAMILY("project-tokens", project_tokens),
+	FAMILY("req-minute", requests),
+	FAMILY("tokens-minute", tokens),
 #undef FAMILY
+	{"x-ratelimitbysize-limit-minute", PART_LIMIT, offsetof(struct response, tokens)},
+	{"x-ratelimitbysize-remaining-minute", PART_REMAINING, offsetof(struct response, tokens)},
+	{"ratelimitbysize-limit", PART_LIMIT, offsetof(struct response, tokens)},
+	{"ratelimitbysize-remaining", PART_REMAINING, offsetof(struct response, tokens)},
 };
 #define N_NUMBERS (sizeof(numbers) / sizeof(*numbers))
 
@@ -202,6 +213,6 @@ void response_head_end(struct response_head *head)
 		int64_t wait_ms = head->resets_at_ms[i] - head->date_s * 1000;
 
 		if (head->resets_at_ms[i])
-			families[i]->reset_ms = wait_ms > 0 ? (uint64_t)wait_ms : 0;
+			families[i]->reset_ms = wait_ms > CLOCK_STEP_MS ? (uint64_t)wait_ms : 0;
 	}
 }

@@ -4,7 +4,9 @@
 //   OpenAI     x-ratelimit-{limit,remaining,reset}-{requests,tokens,input-images,project-tokens},
 //              resets as Go durations ("6m0s"). So Groq, Together, xAI, and with Azure OpenAI bare
 //              numbers: milliseconds.
-//   Mistral    x-ratelimit-{limit,remaining}-{req,tokens}-minute
+//   Mistral    x-ratelimit-{limit,remaining}-{req,tokens}-minute; before, of tokens only,
+//              x-ratelimitbysize-{limit,remaining}-minute and ratelimitbysize-{limit,remaining}
+//              (its reset is the end of a fixed minute: it says nothing of the refill)
 //   Anthropic  anthropic-ratelimit-{requests,tokens,input-tokens}-{limit,remaining,reset}, resets
 //              as a time (RFC 3339), which the response's own Date turns into a duration.
 //              Input tokens are what counts there when a request arrives, so they go before tokens.

@@ -71,7 +71,7 @@ struct websocket {
 	bool is_done; // the message is of type response.done
 	struct response turn;
 	struct ratelimit_headers limit; // an element of rate_limits, while it is read
-	bool is_limit_of_tokens;
+	enum response_limit limit_kind; // by its name
 };
 
 static const struct ratelimit_headers absent = {RESPONSE_ABSENT, RESPONSE_ABSENT, RESPONSE_ABSENT};
@@ -111,21 +111,29 @@ static void read_usage(struct websocket *ws)
 		text_parse_u64(json->text, &ws->turn.cached_tokens_in);
 }
 
+static enum response_limit limit_kind(const char *name)
+{
+	if (!strcmp(name, "tokens"))
+		return LIMIT_TOKENS;
+	return !strcmp(name, "requests") ? LIMIT_REQUESTS : LIMIT_UNKNOWN;
+}
+
 static void read_limit(struct websocket *ws, enum json_event event)
 {
 	const struct json_scanner *json = &ws->json;
-	struct ratelimit_headers *family =
-		ws->is_limit_of_tokens ? &ws->turn.tokens : &ws->turn.requests;
 
 	if (json->path[0] != KEY_RATE_LIMITS || json->path[1] != JSON_ELEMENT)
 		return;
 	if (json->depth == 2 && event == JSON_OBJECT_BEGIN) {
 		ws->limit = absent;
-		ws->is_limit_of_tokens = false;
+		ws->limit_kind = LIMIT_UNKNOWN;
 	} else if (json->depth == 2 && event == JSON_OBJECT_END) {
-		*family = ws->limit;
+		if (ws->limit_kind == LIMIT_TOKENS)
+			ws->turn.tokens = ws->limit;
+		else if (ws->limit_kind == LIMIT_REQUESTS)
+			ws->turn.requests = ws->limit;
 	} else if (json->depth == 3 && event == JSON_STRING && json->path[2] == KEY_NAME) {
-		ws->is_limit_of_tokens = !strcmp(json->text, "tokens");
+		ws->limit_kind = limit_kind(json->text);
 	} else if (json->depth == 3 && event == JSON_NUMBER) {
 		if (json->path[2] == KEY_LIMIT)
 			text_parse_u64(json->text, &ws->limit.limit);
@@ -250,9 +258,10 @@ static void begin_frame(struct websocket *ws)
 	for (size_t i = 2; i < bytes; i++)
 		ws->left = ws->left << 8 | ws->header[i];
 	ws->is_control = opcode >= OPCODE_CONTROL;
-	// A server never masks, and only RSV1 was ever agreed on.
+	// A server never masks, only RSV1 was ever agreed on, and control frames are short, whole
+	// and not compressed (RFC 6455 section 5.5, RFC 7692 section 6.1).
 	if (ws->header[1] & 0x80 || ws->header[0] & 0x30 || ws->left >> 63 ||
-	    (ws->is_control && ws->left > 125) ||
+	    (ws->is_control && (ws->left > 125 || (ws->header[0] & 0xc0) != 0x80)) ||
 	    (opcode > OPCODE_BINARY && opcode < OPCODE_CONTROL))
 		ws->failed = true;
 	else if (!ws->is_control)
