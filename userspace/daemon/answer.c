@@ -97,8 +97,8 @@ void answer_end(struct daemon *d, struct exchange *exchange, const struct respon
 
 	if (exchange->in_governor && r->status == 429)
 		learn(d, exchange->id, r);
-	memcpy(used, exchange->amounts, sizeof(used));
-	cost_of_usage(r, exchange_price(d, exchange), used);
+	exchange_learn_usage(d, exchange, r);
+	exchange_usage(d, exchange, r, used);
 	flow->tokens_in += (uint64_t)used[RESOURCE_INPUT_TOKENS];
 	flow->tokens_out += (uint64_t)used[RESOURCE_OUTPUT_TOKENS];
 	flow->last = timing_of(exchange, r);

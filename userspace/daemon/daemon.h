@@ -9,6 +9,7 @@
 //   burst.c     requests of which only TLS records are seen
 //   decide.c    what the governor says of a request                           (govern/)
 //   answer.c    what a response tells the governor
+//   usage.c     what a request has used in the end
 //   labels.c    what limits and rules may know of a request
 //   hold.c      acting on sockets: push, keep-alive, abort, deadlines         (act/)
 //   memory.c    what survives a restart                                       (store/)
@@ -50,6 +51,7 @@ enum {
 	PROBE_AGAIN_S = 5,   // at most so often, if a probed process writes unseen
 	UNPRICED_S = 60,     // a warning of models without a price at most so often
 	STASH_BYTES = 65536, // plaintext kept for one session whose flow is not known yet
+	YIELDS_KEPT = 64,    // models whose answers were read
 };
 
 enum exchange_state {
@@ -77,6 +79,7 @@ struct exchange {
 	uint64_t head_ns, submitted_ns, decided_ns, answered_ns; // 0: not yet
 	bool request_complete, response_complete;
 	bool is_burst;    // only its bytes are known
+	bool is_detained; // it may leave and cannot: what was written behind it must wait
 	bool in_governor; // to be settled, refunded or withdrawn
 	TAILQ_ENTRY(exchange) in_flow;
 	LIST_ENTRY(exchange) in_bucket;
@@ -157,6 +160,13 @@ struct label_texts {
 	char numbers[4][32], comm[SLUICE_COMM_BYTES + 1];
 };
 
+// How many tokens a model makes of what was expected, over its newest answers.
+struct yield {
+	char model[128];
+	double expected, used;
+	uint64_t n_answers, used_at;
+};
+
 struct daemon {
 	struct event_base *base;
 	struct kernel *kernel;
@@ -181,6 +191,8 @@ struct daemon {
 	size_t n_flows, n_processes;
 	uint64_t next_flow, next_exchange;
 	uint64_t n_seconds, consume_until_ns;
+	struct yield yields[YIELDS_KEPT];
+	uint64_t n_yields_used;
 
 	STAILQ_HEAD(, flow) twins; // flows with has_twin
 
@@ -279,6 +291,14 @@ void answer_begin(struct daemon *d, struct exchange *exchange, const struct resp
 void answer_end(struct daemon *d, struct exchange *exchange, const struct response *r);
 // A turn on a WebSocket that `upgrade` has opened.
 void answer_turn(struct daemon *d, struct exchange *upgrade, const struct response *r);
+
+// usage.c
+// What it has used, as its response says (or has said until now). Fills N_RESOURCES.
+void exchange_usage(struct daemon *d, const struct exchange *exchange, const struct response *r,
+		    double used[N_RESOURCES]);
+// Once, when the response is whole.
+void exchange_learn_usage(struct daemon *d, const struct exchange *exchange,
+			  const struct response *r);
 
 // labels.c
 // Makes d->labels and d->kept_headers anew; the old ones are the caller's. -1: out of memory.

@@ -57,6 +57,24 @@ void exchange_amend(struct daemon *d, struct exchange *exchange)
 	exchange->flow->last_cost = amounts[RESOURCE_TOKENS];
 }
 
+// What is written stands in one queue in the socket, and leaves when the last of it may.
+static void leave_or_detain(struct daemon *d, struct exchange *admitted)
+{
+	struct flow *flow = admitted->flow;
+	struct exchange *exchange;
+
+	if (flow_first_waiting(flow)) {
+		admitted->is_detained = true;
+		governor_detain(d->governor, admitted->id);
+		return;
+	}
+	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow) {
+		if (exchange->is_detained)
+			governor_leave(d->governor, exchange->id, admitted->decided_ns);
+		exchange->is_detained = false;
+	}
+}
+
 static void admit(struct daemon *d, struct exchange *exchange)
 {
 	struct flow *flow = exchange->flow;
@@ -71,6 +89,7 @@ static void admit(struct daemon *d, struct exchange *exchange)
 	d->n.admitted++;
 	if (exchange->is_burst)
 		flow->bursts_granted = exchange->stream;
+	leave_or_detain(d, exchange);
 	flow_update_gate(d, flow, exchange->decided_ns);
 }
 

@@ -83,8 +83,7 @@ void exchange_lost(struct daemon *d, struct exchange *exchange, const struct res
 		exchange_over(d, exchange, exchange->request_complete || is_responding, NULL);
 		return;
 	}
-	memcpy(used, exchange->amounts, sizeof(used));
-	cost_of_usage(r, exchange_price(d, exchange), used);
+	exchange_usage(d, exchange, r, used);
 	exchange->flow->tokens_in += (uint64_t)used[RESOURCE_INPUT_TOKENS];
 	exchange->flow->tokens_out += (uint64_t)used[RESOURCE_OUTPUT_TOKENS];
 	exchange_over(d, exchange, true, used);

@@ -42,12 +42,10 @@ static json *labels_of(struct daemon *d, const struct exchange *exchange)
 static void add_usage(json *o, struct daemon *d, const struct exchange *exchange,
 		      const struct response *r)
 {
-	const struct price *price = policy_find_price(d->policy, exchange->request.model);
 	json *usage = json_object_new_object();
 	double used[N_RESOURCES];
 
-	memcpy(used, exchange->amounts, sizeof(used));
-	cost_of_usage(r, price, used);
+	exchange_usage(d, exchange, r, used);
 	object_add_number(usage, "input_tokens", used[RESOURCE_INPUT_TOKENS], 0);
 	object_add_number(usage, "output_tokens", used[RESOURCE_OUTPUT_TOKENS], 0);
 	object_add(o, "usage", usage);

@@ -483,6 +483,22 @@ int governor_let_go(struct governor *g, uint64_t id, uint64_t now_ns)
 	return 0;
 }
 
+void governor_detain(struct governor *g, uint64_t id)
+{
+	struct ticket *t = ticket_find(g, id);
+
+	if (t && t->state == TICKET_ADMITTED)
+		ticket_detain(g, t);
+}
+
+void governor_leave(struct governor *g, uint64_t id, uint64_t now_ns)
+{
+	struct ticket *t = ticket_find(g, id);
+
+	if (t && t->state == TICKET_ADMITTED)
+		ticket_leave(g, t, now_ns);
+}
+
 size_t governor_waiting(const struct governor *g)
 {
 	return g->n_waiting;

@@ -32,8 +32,8 @@ struct decision {
 	uint64_t id;
 	enum verdict verdict; // never VERDICT_QUEUED
 	uint64_t waited_ns;
-	const char *policy; // the limit or team that denied it; NULL otherwise. Valid until the
-			    // next reload
+	const char *policy;   // the limit or team that denied it; NULL otherwise. Valid until the
+			      // next reload
 	const char *workload; // of the first limit that matched; NULL: none did. As long valid
 	// How much priority moved it against first-in-first-out, in tokens of that limit: queued
 	// ahead when it came, less admitted since. Above 0: it was moved forward.
@@ -71,6 +71,11 @@ void governor_withdraw(struct governor *g, uint64_t id, bool may_return, uint64_
 // longer, or what it asks for has been used already): it draws, into debt if need be, and is
 // admitted. -ENOENT: it does not wait.
 int governor_let_go(struct governor *g, uint64_t id, uint64_t now_ns);
+
+// An admitted request stands behind, or with, one that must wait, and has not left yet (pipelined,
+// or a stream of HTTP/2): what responses say of the provider's level is without it until it leaves.
+void governor_detain(struct governor *g, uint64_t id);
+void governor_leave(struct governor *g, uint64_t id, uint64_t now_ns);
 
 // An admitted request never left: give back what it drew, as far as it is not refilled already
 // (bucket.h), and forget it.

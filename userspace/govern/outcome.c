@@ -140,7 +140,7 @@ static void correct(struct governor *g, const struct ticket *t, const struct dra
 	double fill_per_s = bucket_fill_per_s(&l->bucket);
 	double headroom_s = (double)g->policy->headroom_ns / NS_PER_S;
 	double drawn_since = t->is_arriving ? 0 : fmax(0, l->drawn - draw->drawn_after);
-	double age_s = now_ns > t->admitted_ns ? (double)(now_ns - t->admitted_ns) / NS_PER_S : 0;
+	double age_s = now_ns > t->left_ns ? (double)(now_ns - t->left_ns) / NS_PER_S : 0;
 	double estimate = told->remaining + fill_per_s * age_s - drawn_since;
 	double certain = told->remaining + fill_per_s * fmax(0, age_s - headroom_s) -
 			 (l->drawn_in_all - draw->drawn_before);

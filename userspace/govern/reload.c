@@ -106,6 +106,7 @@ static int carry_admitted(struct governor *next, const struct ticket *old)
 	t->seq = old->seq;
 	t->since_ns = old->since_ns;
 	t->admitted_ns = old->admitted_ns;
+	t->left_ns = old->left_ns;
 	t->state = TICKET_ADMITTED;
 	return 0;
 }

@@ -119,10 +119,10 @@ enum ticket_state {
 struct ticket {
 	struct hash_node node; // in governor.tickets, by id
 	uint64_t id;
-	uint64_t seq; // order of arrival
-	uint64_t since_ns, admitted_ns;
-	uint64_t timeout_ns; // how long it may wait; UINT64_MAX: for ever
-	uint64_t retry_key;  // 0: none
+	uint64_t seq;                            // order of arrival
+	uint64_t since_ns, admitted_ns, left_ns; // left: admitted, and not detained any more
+	uint64_t timeout_ns;                     // how long it may wait; UINT64_MAX: for ever
+	uint64_t retry_key;                      // 0: none
 	enum ticket_state state;
 	const char *denied_by; // TICKET_DECIDED: NULL if admitted
 	const struct workload *workload;
@@ -135,7 +135,8 @@ struct ticket {
 	struct heap_node by_deadline;  // in governor.deadlines, while it waits
 	struct heap_node by_promotion; // in governor.ageing, while it waits
 	TAILQ_ENTRY(ticket) by_age;    // in governor.decided
-	bool is_arriving;              // in governor.arriving
+	bool is_arriving;              // the provider may not have counted it yet …
+	bool is_detained;              // … and it has not left; else it is in governor.arriving
 	TAILQ_ENTRY(ticket) by_arrival;
 	size_t n_draws;
 	// Of those, the ones that it may have to wait for: the first. Of the others it asks nothing

@@ -69,16 +69,17 @@ static void arrive(struct governor *g, struct ticket *t)
 		draw->drawn_after = draw->limiter->drawn;
 		draw->limiter->arriving -= draw->amount;
 	}
-	TAILQ_REMOVE(&g->arriving, t, by_arrival);
-	t->is_arriving = false;
+	if (!t->is_detained)
+		TAILQ_REMOVE(&g->arriving, t, by_arrival);
+	t->is_arriving = t->is_detained = false;
 }
 
 void tickets_arrive(struct governor *g, uint64_t now_ns)
 {
 	struct ticket *t;
 
-	while ((t = TAILQ_FIRST(&g->arriving)) && now_ns > t->admitted_ns &&
-	       now_ns - t->admitted_ns >= g->policy->headroom_ns)
+	while ((t = TAILQ_FIRST(&g->arriving)) && now_ns > t->left_ns &&
+	       now_ns - t->left_ns >= g->policy->headroom_ns)
 		arrive(g, t);
 }
 
@@ -110,10 +111,37 @@ void ticket_draw(struct governor *g, struct ticket *t, uint64_t now_ns)
 		draw->limiter->arriving += draw->amount;
 		count(g, draw);
 	}
-	t->admitted_ns = now_ns;
+	t->admitted_ns = t->left_ns = now_ns;
 	t->is_arriving = true;
 	TAILQ_INSERT_TAIL(&g->arriving, t, by_arrival);
 	t->state = TICKET_ADMITTED;
+}
+
+void ticket_detain(struct governor *g, struct ticket *t)
+{
+	if (!t->is_arriving || t->is_detained)
+		return;
+	TAILQ_REMOVE(&g->arriving, t, by_arrival);
+	t->is_detained = true;
+}
+
+// What others have drawn in the meantime may have been counted before it.
+void ticket_leave(struct governor *g, struct ticket *t, uint64_t now_ns)
+{
+	if (!t->is_detained)
+		return;
+	t->is_detained = false;
+	t->left_ns = now_ns;
+	TAILQ_INSERT_TAIL(&g->arriving, t, by_arrival);
+	for (size_t i = 0; i < t->n_draws; i++) {
+		struct draw *draw = &t->draws[i];
+		struct limiter *l = draw->limiter;
+
+		draw->drawn_before = l->drawn_in_all - l->arriving + draw->amount;
+		// If the provider's bucket was full all the while, it has not filled.
+		if (l->kind == LIMITER_LIMIT && l->limit->mirrors)
+			bucket_lower_to(&l->bucket, l->bucket.terms.capacity - l->arriving, now_ns);
+	}
 }
 
 void ticket_redraw(struct governor *g, struct ticket *t, size_t i, double amount, uint64_t now_ns)

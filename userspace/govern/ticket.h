@@ -22,6 +22,11 @@ void ticket_draw(struct governor *g, struct ticket *t, uint64_t now_ns);
 // What was admitted `headroom` ago has been counted by the provider by now_ns.
 void tickets_arrive(struct governor *g, uint64_t now_ns);
 
+// An admitted request cannot leave yet: what it drew is not on its way to the provider until it
+// does.
+void ticket_detain(struct governor *g, struct ticket *t);
+void ticket_leave(struct governor *g, struct ticket *t, uint64_t now_ns);
+
 // Takes more, or gives back, of what it drew as its draw number `i`.
 void ticket_redraw(struct governor *g, struct ticket *t, size_t i, double amount, uint64_t now_ns);
 
