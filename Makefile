@@ -110,8 +110,8 @@ demo: deps ## three teams on one quota, without Sluice and with it; root
 PACKAGES := build-essential pkg-config clang llvm bpftool libbpf-dev libelf-dev libcapstone-dev zlib1g-dev \
 	libevent-dev libjson-c-dev libyaml-dev libhttp-parser-dev libnghttp2-dev libbrotli-dev libzstd-dev libssl-dev libsqlite3-dev \
 	libsystemd-dev tzdata \
-	libncurses-dev libcmocka-dev openssl curl wget iproute2 procps nodejs npm golang-go \
-	openjdk-17-jdk-headless \
+	libncurses-dev libcmocka-dev openssl curl wget zstd iproute2 procps nodejs npm golang-go \
+	openjdk-17-jdk-headless android-libboringssl-dev \
 	python3 python3-pytest python3-requests python3-httpx python3-aiohttp
 
 deps: ## install what is missing (Debian's packages; the npm test clients)

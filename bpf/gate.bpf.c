@@ -132,6 +132,17 @@ static __always_inline int forget(__u64 cookie)
 	return PASS;
 }
 
+// A proxy on this host hands on what a program has written, which was governed there.
+static __always_inline int is_relayed(const struct sluice_flow *flow, __u64 cookie)
+{
+	__u64 *known = bpf_map_lookup_elem(&by_random, flow->random), origin;
+
+	if (!known || *known == cookie)
+		return 0;
+	origin = *known;
+	return bpf_map_lookup_elem(&flows, &origin) != NULL;
+}
+
 // The first data segment of a connection: JUDGE it if the flow is one of ours, which the daemon is
 // told.
 static __always_inline int first_segment(struct __sk_buff *skb, __u64 cookie,
@@ -152,6 +163,8 @@ static __always_inline int first_segment(struct __sk_buff *skb, __u64 cookie,
 	    bpf_skb_load_bytes(skb, p->header_bytes + RANDOM_AT, flow->random,
 			       sizeof(flow->random)) ||
 	    !is_governed_host(skb, p->header_bytes, flow, &host))
+		return forget(cookie);
+	if (is_relayed(flow, cookie))
 		return forget(cookie);
 	if (bpf_map_update_elem(&by_random, flow->random, &cookie, BPF_ANY))
 		count_lost(SLUICE_LOST_FLOWS_FULL);
@@ -181,9 +194,12 @@ static __always_inline int may_say_hello(struct sluice_flow *flow)
 
 static __always_inline int is_open(const struct sluice_gate *gate, const struct sluice_flow *flow)
 {
+	__u64 write_end;
+
 	if (!gate || !gate->granted)
 		return 0;
-	return flow->write_end <= gate->granted ||
+	write_end = flow->write_end > gate->unbound_end ? flow->write_end : gate->unbound_end;
+	return write_end <= gate->granted ||
 	       (flow->follows_frames && flow->request_begin < gate->granted);
 }
 

@@ -110,10 +110,13 @@ enum sluice_gate_mode {
 // Written by the daemon only. A flow that has none is undecided.
 struct sluice_gate {
 	__u64 granted; // up to where bytes may leave: see above
+	// What was written before the kernel could name the flow of its session (map `unbound`), and is
+	// not in flow.write_end until the next write.
+	__u64 unbound_end;
 	__u32 mode;
 	__u32 padding;
 };
-SLUICE_ASSERT_SIZE(struct sluice_gate, 16);
+SLUICE_ASSERT_SIZE(struct sluice_gate, 24);
 
 // Where a TLS library keeps the client random in its SSL object. Written by the daemon, which
 // found it by searching the memory of a live connection; indexed by the probe's cookie.

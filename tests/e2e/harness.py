@@ -36,9 +36,10 @@ def certificate():
 
 
 class Openai:
-    """The imitation of tests/openai/, on 127.0.0.1 and ::1, of the network namespace if one is named."""
+    """The imitation of tests/openai/, on 127.0.0.1 and ::1, of the network namespace if one is named. listeners:
+    sockets that listen already, beside these."""
 
-    def __init__(self, limits=None, latency_ms=2, ms_per_token=0, netns=None, options=()):
+    def __init__(self, limits=None, latency_ms=2, ms_per_token=0, netns=None, options=(), port=0, listeners=()):
         self.ca = str(certificate() / "ca.pem")
         self.prefix = ["ip", "netns", "exec", netns] if netns else []
         self.folder = temporary_folder("openai")
@@ -47,11 +48,13 @@ class Openai:
         (self.folder / "limits.json").write_text(json.dumps(limits or NO_LIMITS))
         self.errors = open(self.folder / "stderr", "wb")
         self.process = subprocess.Popen(
-            [*self.prefix, "node", ROOT / "tests/openai/server.mjs", "--host", "127.0.0.1,::1", "--port", "0",
+            [*self.prefix, "node", ROOT / "tests/openai/server.mjs", "--port", str(port), "--host",
+             ",".join(["127.0.0.1", "::1", *(f"fd:{listener.fileno()}" for listener in listeners)]),
              "--cert", certificate() / "cert.pem", "--key", certificate() / "key.pem",
              "--limits", self.folder / "limits.json", "--log", self.log_path,
              "--latency-ms", str(latency_ms), "--ms-per-token", str(ms_per_token), *options],
-            stdout=subprocess.PIPE, stderr=self.errors, text=True)
+            stdout=subprocess.PIPE, stderr=self.errors, text=True,
+            pass_fds=[listener.fileno() for listener in listeners])
         first = self.process.stdout.readline()
         if not first:
             self.stop()

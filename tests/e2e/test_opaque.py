@@ -12,14 +12,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from emptied import EMPTY, OVERDRAW, emptied
+from emptied import EMPTY, OVERDRAW, emptied, ss, stays, tcp_info
 from harness import HERE, HOST, Openai, certificate, policy
 from host import end, temporary_folder, wait_for
-from programs import PYTHON, Caller, chat, start
+from programs import PYTHON, Caller, chat, get, queued, start
 
 # The imitation takes so long that a connection can be looked at.
 LATENCY_MS = 700
 PASS = "opaque: pass\n"
+UNSEEN = 3000  # bytes of a record: shorter ones are taken for a head, which costs no tokens
 
 
 @pytest.fixture
@@ -123,22 +124,37 @@ def test_refused(cgroup, sluiced, openai, node_modules):
     assert start("requests", cgroup("other"), openai, chat("other")).done()["other"]["status"] == 200
 
 
-def test_unseen_bytes(openai, sluiced):
+def acknowledged(port):
+    """How much of what the connection from that port has sent has arrived."""
+    [line] = ss("sport", "=", f":{port}")
+    return tcp_info(line)["bytes_acked"]
+
+
+@pytest.mark.parametrize("earlier", [0, 1])
+def test_unseen_bytes(earlier, openai, sluiced):
     """A connection that was read becomes opaque when something leaves on it that no probe has told of (a function
     that nobody probes, probes that have failed), and is governed by what is seen of it: not let pass without a
-    word. Here it is a TLS record that the program has made by itself."""
+    word. Here it is a TLS record that the program has made by itself. earlier: connections before this one, of
+    which the first is bound only when its request is written."""
     daemon = sluiced(policy(openai.port, EMPTY))
+    for i in range(earlier):
+        with Caller(openai) as caller:
+            assert caller.call(get(f"earlier-{i}"))[0] == 200
+    wait_for(lambda: not daemon.flows(), 5, "they are closed")
     with Caller(openai) as caller:
-        status, _ = caller.call(chat("seen", max_tokens=OVERDRAW))
+        status, _ = caller.call(chat("seen", max_tokens=OVERDRAW))  # head and body in a write of their own
         assert status == 200
         [flow] = daemon.flows()
         assert not flow["opaque"] and flow["requests"] == 1
         raw = socket.socket(fileno=os.dup(caller.connection.sock.fileno()))
-        raw.send(b"\x17\x03\x03\x01\x2c" + bytes(300))
-        [flow] = wait_for(lambda: [f for f in daemon.flows() if f["state"] == "queued"], 5,
-                          lambda: f"it waits: {daemon.flows()}\n{daemon.log_text()}")
-        assert flow["opaque"] and flow["why_opaque"] == "it sent what no probe saw"
-        assert openai.books()["connections"]["open"] >= 1, "the server has seen it"
+        before = acknowledged(flow["local_port"])
+        raw.send(b"\x17\x03\x03" + UNSEEN.to_bytes(2, "big") + bytes(UNSEEN))
+        [flow] = wait_for(lambda: [f for f in daemon.flows() if f["opaque"]], 5,
+                          lambda: f"it is noticed: {daemon.flows()}\n{daemon.log_text()}")
+        assert flow["why_opaque"] == "it sent what no probe saw"
+        [waiting] = queued(daemon, 1)
+        assert waiting["flow"] == flow["id"] and abs(waiting["cost"] - UNSEEN / 4) < UNSEEN / 20
+        stays(lambda: acknowledged(flow["local_port"]) == before, 0.5, "it has left though there are no tokens")
         raw.close()
     wait_for(lambda: not daemon.flows(), 5, "its end is noticed")
     assert not daemon.queue()

@@ -2,7 +2,7 @@
 // logged.
 //
 //   GET  /__books     totals by key and model, and the current level of every bucket
-//   POST /__reset     buckets full, totals zero
+//   POST /__reset     buckets full, totals zero, files and batches gone
 //   POST /__limits    a new limits file as the body; what was used of a bucket stays used
 
 import { Limits } from './limits.mjs';
@@ -19,6 +19,7 @@ function readBooks(api) {
 function reset(api) {
 	api.limiter.reset();
 	api.books.reset(api.now());
+	api.store.reset();
 	return { reset: true };
 }
 

@@ -1,31 +1,40 @@
 // Decides a request whose body is in: refuse it as wrong, refuse it by a limit, or admit and charge
 // it. Completes the request's line of the log; sends nothing.
 
-import { createHash } from 'node:crypto';
+import { dialectOf } from './dialects.mjs';
+import { CODINGS } from './encode.mjs';
 import { findEndpoint } from './endpoints.mjs';
-import { ApiError } from './errors.mjs';
-import { keyId } from './limits.mjs';
+import { ApiError, badParameter } from './errors.mjs';
+import { readForm } from './forms.mjs';
+import { keyId, organization } from './limits.mjs';
 import { compose } from './output.mjs';
-import { quotaError, rateHeaders, rateLimitError, retryHeaders } from './ratelimit.mjs';
+import { quotaError } from './ratelimit.mjs';
 import { checkModel, parseJson } from './validate.mjs';
 
-// The organization a key belongs to: one for each key, and made from it.
-export function organization(key) {
-	const digest = createHash('sha256').update(`organization ${key}`).digest('hex');
-	return `org-${digest.slice(0, 24)}`;
-}
-
 // entry is the line of the log (handler.mjs), received the body (receive.mjs). Returns {endpoint,
-// plan, headers, error}: plan is what to answer (null for what is not metered), error why not.
+// dialect, plan, reply, headers, error}: plan is what to answer to what is metered, reply to what
+// is not, error why neither.
 export function decide(api, req, entry, received) {
-	const verdict = { endpoint: null, plan: null, headers: {}, error: null };
+	const verdict = {
+		endpoint: null, dialect: dialectOf(entry.path), plan: null, reply: null,
+		headers: {}, error: null,
+	};
 	try {
 		if (received.error)
 			throw received.error;
-		verdict.endpoint = findEndpoint(req.method, entry.path);
-		entry.key = authenticate(req);
-		if (verdict.endpoint.charge)
-			verdict.plan = admit(api, req, entry, received, verdict);
+		checkTestHeaders(req, entry);
+		const { endpoint, parameters } = findEndpoint(req.method, entry.path);
+		verdict.endpoint = endpoint;
+		entry.key = keyId(verdict.dialect.apiKey(req));
+		verdict.dialect.check(req);
+		if (endpoint.charge)
+			verdict.plan = admit(api, req, entry, received, verdict, parameters);
+		else
+			verdict.reply = endpoint.serve(api, {
+				key: entry.key, parameters, nowMs: api.now(),
+				id: requestNumber(entry),
+				body: endpoint.read ? readBody(req, endpoint, received) : null,
+			});
 		entry.status = 200;
 	} catch (error) {
 		if (!(error instanceof ApiError))
@@ -37,61 +46,86 @@ export function decide(api, req, entry, received) {
 	return verdict;
 }
 
-function authenticate(req) {
-	const [, apiKey] = /^Bearer +(\S+)$/i.exec(req.headers.authorization ?? '') ?? [];
-	if (!apiKey)
-		throw new ApiError(401,
-			'You didn\'t provide an API key in an Authorization header ' +
-			'(Authorization: Bearer YOUR_KEY).');
-	return keyId(apiKey);
+const requestNumber = (entry) => entry.id.slice('req_'.length);
+
+// A test that misspells what it wants must not pass.
+function checkTestHeaders(req, entry) {
+	const coding = req.headers['x-test-encode'];
+	if (coding !== undefined && !CODINGS.includes(coding))
+		throw badParameter('x-test-encode', `expected one of ${CODINGS.join(', ')}`);
+	const after = req.headers['x-test-cut'];
+	if (after === undefined)
+		return;
+	if (!/^\d{1,9}$/.test(after))
+		throw badParameter('x-test-cut', 'expected a number of deltas');
+	entry.cut_after = Number(after);
 }
 
-function checkEncoding(req) {
+const MEDIA_TYPES = { json: 'application/json', form: 'multipart/form-data' };
+
+function readBody(req, endpoint, received) {
 	const type = (req.headers['content-type'] ?? '').split(';')[0].trim().toLowerCase();
-	if (type !== 'application/json')
+	const kind = endpoint.read ?? 'json';
+	if (type !== MEDIA_TYPES[kind])
 		throw new ApiError(400, `Unsupported content type: '${type}'.`,
 			{ code: 'unsupported_content_type' });
 	if ((req.headers['content-encoding'] ?? 'identity') !== 'identity')
 		throw new ApiError(400, 'Content-Encoding is not supported for requests.');
+	return kind === 'form' ?
+		readForm(endpoint.form, req.headers['content-type'], received.bytes) :
+		parseJson(received.bytes);
+}
+
+// Who asks for what: the model is named by the body, or on Azure by the path.
+function modelOf(body, endpoint, parameters) {
+	if (parameters.deployment !== undefined)
+		return parameters.deployment;
+	if (body.model == null && endpoint.defaultModel)
+		return endpoint.defaultModel;
+	checkModel(body);
+	return body.model;
 }
 
 // Checks, charges and admits a metered request, or throws; fills verdict.headers either way.
-function admit(api, req, entry, received, verdict) {
-	checkEncoding(req);
-	const body = parseJson(received.bytes);
-	checkModel(body);
-	entry.model = body.model;
-	entry.stream = body.stream === true;
-	const limits = api.limits.lookup(entry.key, body.model);
+function admit(api, req, entry, received, verdict, parameters) {
+	const { endpoint, dialect } = verdict;
+	const body = readBody(req, endpoint, received);
+	const model = modelOf(body, endpoint, parameters);
+	body.model = model;
+	entry.model = model;
+	entry.stream = body.stream === true && endpoint.events !== undefined &&
+		(endpoint.streams?.(body) ?? true);
+	const limits = api.limits.lookup(entry.key, model);
 	if (!limits)
-		throw new ApiError(404,
-			`The model '${body.model}' does not exist or you do not have access ` +
-			'to it.', { code: 'model_not_found' });
+		throw dialect.unknownModel(model);
 	const nowMs = api.now();
-	const account = [entry.key, body.model, limits];
+	const account = [entry.key, model, limits];
 	try {
-		const cost = priced(api, verdict.endpoint, account, body, nowMs);
+		const cost = priced(api, endpoint, account, body, entry, nowMs);
 		entry.requested_tokens = cost.tokens;
 		const refusal = api.limiter.decide(...account, cost, nowMs);
 		if (refusal) {
 			entry.limit_kind = refusal.kind;
-			Object.assign(verdict.headers, retryHeaders(refusal));
-			throw rateLimitError(body.model, organization(entry.key), refusal);
+			Object.assign(verdict.headers, dialect.retryHeaders(refusal));
+			throw dialect.rateLimited(model, organization(entry.key), refusal);
 		}
-		return planOf(api, entry, verdict.endpoint, body, cost, nowMs);
+		return planOf(api, entry, endpoint, body, cost, nowMs);
 	} catch (error) {
 		if (error.code === 'insufficient_quota')
 			entry.limit_kind = error.code;
 		throw error;
 	} finally {
-		Object.assign(verdict.headers, rateHeaders(api.limiter.state(...account, nowMs)));
+		Object.assign(verdict.headers,
+			dialect.rateHeaders(api.limiter.state(...account, nowMs), nowMs));
 	}
 }
 
 // What the request costs. One that is wrong, or of a key without quota, still counts as a request.
-function priced(api, endpoint, account, body, nowMs) {
+function priced(api, endpoint, account, body, entry, nowMs) {
 	try {
 		endpoint.check(body);
+		if (entry.cut_after !== null && !entry.stream)
+			throw badParameter('x-test-cut', 'only a stream can be cut');
 		if (api.limits.quotaExhausted(account[0]))
 			throw quotaError();
 		return endpoint.charge(body);
@@ -101,18 +135,20 @@ function priced(api, endpoint, account, body, nowMs) {
 	}
 }
 
-function planOf(api, entry, endpoint, body, cost, nowMs) {
-	const choices = body.n ?? 1;
+// Books what an admitted request is charged and will use, and composes its answer.
+export function planOf(api, entry, endpoint, body, cost, nowMs) {
+	const choices = endpoint.choices ? endpoint.choices(body) : 1;
 	const output = compose(api.seed, entry.body_sha256, {
 		cap: endpoint.cap(body), choices, drafts: Math.max(choices, body.best_of ?? 1),
 	});
+	if (endpoint.untold?.(body))
+		output.outputTokens = 0;
 	entry.charged = cost.tokens;
 	entry.input_tokens = cost.inputTokens;
 	entry.output_tokens = output.outputTokens;
 	entry.images = cost.images;
 	return {
-		id: entry.id.slice('req_'.length), createdS: Math.floor(nowMs / 1000),
-		model: body.model,
+		id: requestNumber(entry), createdS: Math.floor(nowMs / 1000), model: entry.model,
 		body, inputTokens: cost.inputTokens, output,
 	};
 }

@@ -9,7 +9,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { gunzipSync } from 'node:zlib';
+import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 
@@ -47,18 +47,23 @@ export function jsonHeaders(headers = {}) {
 	return { 'content-type': 'application/json', authorization: 'Bearer sk-test', ...headers };
 }
 
-// The answer of either client: {status, headers, bytes (as sent), text and json (unzipped)}.
+const DECODERS = {
+	gzip: gunzipSync, br: brotliDecompressSync, deflate: inflateSync,
+	zstd: (input) => execFileSync('zstd', ['--quiet', '--decompress', '--stdout'], { input }),
+};
+
+// The answer of either client: {status, headers, bytes (as sent), text and json (decoded)}.
 function answer(status, headers, chunks) {
 	const bytes = Buffer.concat(chunks);
-	const text =
-		(headers['content-encoding'] === 'gzip' ? gunzipSync(bytes) : bytes).toString();
+	const coding = headers['content-encoding'];
+	const text = (coding ? DECODERS[coding](bytes) : bytes).toString();
 	return { status, headers, bytes, text, get json() { return JSON.parse(text); } };
 }
 
-// One HTTP/1.1 exchange. body: an object (sent as JSON), a string, or nothing.
+// One HTTP/1.1 exchange. body: an object (sent as JSON), a string or bytes, or nothing.
 export async function call(server, method, target, { body, headers = jsonHeaders(), agent } = {}) {
-	const payload =
-		body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
+	const isRaw = body === undefined || typeof body === 'string' || Buffer.isBuffer(body);
+	const payload = isRaw ? body : JSON.stringify(body);
 	const req = https.request({
 		host: '127.0.0.1', port: server.port, ca: server.ca, servername: 'api.openai.com',
 		method, path: target, headers, agent: agent ?? false,
@@ -73,6 +78,10 @@ export async function call(server, method, target, { body, headers = jsonHeaders
 
 export function post(server, target, body, headers) {
 	return call(server, 'POST', target, { body, headers: jsonHeaders(headers) });
+}
+
+export async function booksOf(server) {
+	return (await call(server, 'GET', '/__books')).json;
 }
 
 export async function connectHttp2(server) {
@@ -110,4 +119,32 @@ export async function eventually(probe) {
 			return value;
 		await new Promise((resolve) => setTimeout(resolve, 5));
 	}
+}
+
+// Asks for a stream and reads it until it ends or breaks off: {text, broken}.
+export async function readBroken(server, target, body, headers) {
+	const req = https.request({
+		host: '127.0.0.1', port: server.port, ca: server.ca, servername: 'api.openai.com',
+		agent: false, method: 'POST', path: target, headers: jsonHeaders(headers),
+	});
+	req.on('error', () => {});
+	req.end(JSON.stringify(body));
+	const [res] = await once(req, 'response');
+	let text = '';
+	res.on('data', (chunk) => text += chunk);
+	res.on('error', () => {});
+	await new Promise((resolve) => res.on('close', resolve));
+	return { text, broken: !res.complete };
+}
+
+// The same over HTTP/2: {text, code}, code that of the stream's RST_STREAM, 0 if there was none.
+export async function readBrokenHttp2(session, target, body, headers = {}) {
+	const stream =
+		session.request({ ':method': 'POST', ':path': target, ...jsonHeaders(headers) });
+	let text = '';
+	stream.on('data', (chunk) => text += chunk);
+	stream.on('error', () => {});
+	stream.end(JSON.stringify(body));
+	await new Promise((resolve) => stream.on('close', resolve));
+	return { text, code: stream.rstCode };
 }

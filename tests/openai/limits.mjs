@@ -18,6 +18,12 @@ export function keyId(apiKey) {
 	return createHash('sha256').update(apiKey).digest('hex').slice(0, 12);
 }
 
+// The organization a key belongs to: one for each key, and made from it.
+export function organization(key) {
+	const digest = createHash('sha256').update(`organization ${key}`).digest('hex');
+	return `org-${digest.slice(0, 24)}`;
+}
+
 function fail(where, what) {
 	throw new TypeError(`limits: ${where}: ${what}`);
 }

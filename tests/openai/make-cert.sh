@@ -25,7 +25,7 @@ keyUsage = critical, digitalSignature
 extendedKeyUsage = serverAuth
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
-subjectAltName = DNS:api.openai.com, DNS:*.openai.azure.com, DNS:localhost, IP:127.0.0.1, IP:::1
+subjectAltName = DNS:api.openai.com, DNS:*.openai.azure.com, DNS:api.anthropic.com, DNS:localhost, IP:127.0.0.1, IP:::1
 END
 
 openssl ecparam -genkey -name prime256v1 -noout -out ca.key

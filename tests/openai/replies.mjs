@@ -47,29 +47,44 @@ export function completionReply(plan) {
 	};
 }
 
+export function responsesPart(text) {
+	return { type: 'output_text', text, annotations: [], logprobs: [] };
+}
+
+// How a /v1/responses answer ends: it is complete, or max_output_tokens has ended it.
+function statusOf(plan) {
+	return plan.output.choices[0].finishReason === 'length' ? 'incomplete' : 'completed';
+}
+
 // The one message of a /v1/responses answer; text null while it is still being written.
 export function responsesMessage(plan, text) {
 	return {
 		id: `msg_${plan.id}`, type: 'message', role: 'assistant',
-		status: text === null ? 'in_progress' : 'completed',
-		content: text === null ? [] : [{ type: 'output_text', text, annotations: [] }],
+		status: text === null ? 'in_progress' : statusOf(plan),
+		content: text === null ? [] : [responsesPart(text)],
 	};
 }
 
 // The answer as a whole; text null while it is still being written.
 export function responsesReply(plan, text = plan.output.choices[0].tokens.join('')) {
 	const done = text !== null;
+	const status = done ? statusOf(plan) : 'in_progress';
 	return {
 		id: `resp_${plan.id}`, object: 'response', created_at: plan.createdS,
-		status: done ? 'completed' : 'in_progress',
-		error: null, incomplete_details: null,
+		status, background: false, error: null,
+		completed_at: status === 'completed' ? plan.createdS : null,
+		incomplete_details:
+			status === 'incomplete' ? { reason: 'max_output_tokens' } : null,
 		instructions: plan.body.instructions ?? null,
-		max_output_tokens: plan.body.max_output_tokens ?? null,
+		max_output_tokens: plan.body.max_output_tokens ?? null, max_tool_calls: null,
 		model: plan.model,
 		output: done ? [responsesMessage(plan, text)] : [],
-		parallel_tool_calls: true, previous_response_id: null, store: true, temperature: 1,
-		tool_choice: 'auto', tools: [], top_p: 1, truncation: 'disabled',
-		usage: done ? responsesUsage(plan) : null, metadata: plan.body.metadata ?? {},
+		parallel_tool_calls: true, previous_response_id: null,
+		reasoning: { effort: null, summary: null }, service_tier: 'default', store: true,
+		temperature: 1, text: { format: { type: 'text' }, verbosity: 'medium' },
+		tool_choice: 'auto', tools: [], top_logprobs: 0, top_p: 1, truncation: 'disabled',
+		usage: done ? responsesUsage(plan) : null, user: null,
+		metadata: plan.body.metadata ?? {},
 	};
 }
 

@@ -7,10 +7,12 @@ import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { Books } from './books.mjs';
 import { nowMs } from './clock.mjs';
+import { Store } from './files.mjs';
 import { createHandler } from './handler.mjs';
 import { Limiter } from './limiter.mjs';
 import { Limits } from './limits.mjs';
 import { createServer } from './tls.mjs';
+import { createUpgrader } from './upgrade.mjs';
 
 // How long answers in progress may take to finish after SIGTERM.
 const GRACE_MS = 10_000;
@@ -22,20 +24,28 @@ function readArguments() {
 		'port': text('0'), 'host': text('127.0.0.1'),
 		'cert': text(), 'key': text(), 'limits': text(), 'log': text(),
 		'latency-ms': text('40'), 'ms-per-token': text('2'), 'seed': text('1'),
+		'encode': text('gzip'), 'h2-ping-ms': text('0'),
 		'http1-only': { type: 'boolean', default: false },
 		'record-split': { type: 'boolean', default: false },
 	} });
 	for (const name of ['cert', 'key', 'limits', 'log'])
 		if (values[name] === undefined)
 			throw new TypeError(`--${name} is missing`);
-	for (const name of ['port', 'latency-ms', 'ms-per-token', 'seed'])
+	if (!['gzip', 'auto'].includes(values.encode))
+		throw new TypeError('--encode must be gzip or auto');
+	for (const name of ['port', 'latency-ms', 'ms-per-token', 'seed', 'h2-ping-ms'])
 		if (!(Number(values[name]) >= 0))
 			throw new TypeError(`--${name} must be a number of at least 0`);
 	return values;
 }
 
+// "fd:3" is a socket that listens already, made by whoever has started us: in another network
+// namespace, say.
 async function listen(server, port, host) {
-	server.listen({ port, host, ipv6Only: host.includes(':') });
+	if (host.startsWith('fd:'))
+		server.listen({ fd: Number(host.slice(3)) });
+	else
+		server.listen({ port, host, ipv6Only: host.includes(':') });
 	await once(server, 'listening');
 	return server.address();
 }
@@ -99,15 +109,18 @@ async function main() {
 		limiter: new Limiter(), books: new Books(args.log, nowMs()), now: nowMs,
 		seed: Number(args.seed), latencyMs: Number(args['latency-ms']),
 		msPerToken: Number(args['ms-per-token']), recordSplit: args['record-split'],
+		encode: args.encode, store: new Store(),
 		answering: (res) => traffic.answering(res),
 	};
 	const options = {
 		cert: args.cert, key: args.key, http1Only: args['http1-only'],
-		recordSplit: api.recordSplit,
+		recordSplit: api.recordSplit, pingEveryMs: Number(args['h2-ping-ms']),
 	};
 	const handler = createHandler(api);
+	const upgrader = createUpgrader(api);
 	const servers = await listenEverywhere(
-		() => createServer(options, api.books, handler, (socket) => traffic.opened(socket)),
+		() => createServer(options, api.books, { handler, upgrader },
+			(socket) => traffic.opened(socket)),
 		Number(args.port), args.host.split(','));
 	let stopping = null;
 	for (const signal of ['SIGTERM', 'SIGINT'])

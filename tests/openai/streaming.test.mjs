@@ -73,6 +73,56 @@ test('responses: ends with response.completed, which holds the usage', async () 
 	assert.doesNotMatch(text, /\[DONE\]/);
 });
 
+test('responses: every event in order, with padding unless it is declined', async () => {
+	const body = { model: 'm', input: 'abcd', stream: true };
+	const { text } = await post(server, '/v1/responses', body);
+	const events = eventsOf(text);
+	const types = events.map(({ type }) => type).filter((type, i, all) => type !== all[i - 1]);
+	assert.deepEqual(types, ['response.created', 'response.in_progress',
+		'response.output_item.added', 'response.content_part.added',
+		'response.output_text.delta', 'response.output_text.done',
+		'response.content_part.done', 'response.output_item.done', 'response.completed']);
+	const names = text.split('\n').filter((line) => line.startsWith('event: '));
+	assert.deepEqual(names, events.map(({ type }) => `event: ${type}`));
+	assert.equal(events[0].response.usage, null);
+	assert.deepEqual(events[3].part,
+		{ type: 'output_text', text: '', annotations: [], logprobs: [] });
+	const deltas = events.filter(({ type }) => type === 'response.output_text.delta');
+	assert.ok(new Set(deltas.map(({ obfuscation }) => obfuscation.length)).size > 1);
+	const bare = await post(server, '/v1/responses',
+		{ ...body, stream_options: { include_obfuscation: false } });
+	assert.doesNotMatch(bare.text, /obfuscation/);
+});
+
+test('responses: one that max_output_tokens ends is incomplete, and has its usage', async () => {
+	const body = { model: 'm', input: 'abcd', max_output_tokens: 16, stream: true };
+	const { type, response } = eventsOf((await post(server, '/v1/responses',
+		body)).text).at(-1);
+	assert.deepEqual([type, response.status, response.incomplete_details.reason],
+		['response.incomplete', 'incomplete', 'max_output_tokens']);
+	assert.equal(response.usage.output_tokens, 16);
+	const { json } = await post(server, '/v1/responses', { ...body, stream: false });
+	assert.equal(json.status, 'incomplete');
+});
+
+test('chat: padding unless it is declined', async () => {
+	const { text } = await post(server, '/v1/chat/completions', CHAT);
+	const lengths = eventsOf(text).slice(0, -1).map(({ obfuscation }) => obfuscation.length);
+	assert.ok(new Set(lengths).size > 1);
+	const bare = await post(server, '/v1/chat/completions',
+		{ ...CHAT, stream_options: { include_obfuscation: false } });
+	assert.doesNotMatch(bare.text, /obfuscation/);
+});
+
+test('stream_options: what is not among them is refused', async () => {
+	const status = async (path, body, options) => (await post(server, path,
+		{ ...body, stream: true, stream_options: options })).status;
+	const responses = { model: 'm', input: 'x' };
+	assert.equal(await status('/v1/chat/completions', CHAT, { include_usage: 1 }), 400);
+	assert.equal(await status('/v1/chat/completions', CHAT, { usage: true }), 400);
+	assert.equal(await status('/v1/responses', responses, { include_usage: true }), 400);
+});
+
 test('HTTP/2 streams carry the same events', async () => {
 	const session = await connectHttp2(server);
 	const { text } = await callHttp2(session, '/v1/chat/completions', CHAT);

@@ -12,10 +12,12 @@ import { ENDED_EARLY } from './receive.mjs';
 // The smallest TLS record size that Node can be asked for.
 const SMALL_RECORD_BYTES = 512;
 const SERIAL = Symbol('serial');
+const STREAMS = Symbol('open streams');
 
-// options: {cert, key, http1Only, recordSplit}; cert and key are paths. onSocket(socket) is called
-// for each connection whose handshake succeeded.
-export function createServer(options, books, handler, onSocket) {
+// options: {cert, key, http1Only, recordSplit, pingEveryMs}; cert and key are paths. upgrader
+// answers an HTTP/1.1 request that asks for another protocol. onSocket(socket) is called for each
+// connection whose handshake succeeded.
+export function createServer(options, books, { handler, upgrader }, onSocket) {
 	const tlsOptions = {
 		cert: fs.readFileSync(options.cert), key: fs.readFileSync(options.key),
 		minVersion: 'TLSv1.2',
@@ -38,6 +40,12 @@ export function createServer(options, books, handler, onSocket) {
 			socket.setMaxSendFragment(SMALL_RECORD_BYTES);
 		onSocket(socket);
 	});
+	server.on('session', (session) => {
+		countStreams(session);
+		if (options.pingEveryMs > 0)
+			books.pings.every(session, options.pingEveryMs);
+	});
+	server.on('upgrade', upgrader);
 	server.on('tlsClientError', () => books.tlsFailed());
 	server.on('sessionError', (error) => {
 		// Others, such as ECONNRESET, are only a client that left.
@@ -46,6 +54,15 @@ export function createServer(options, books, handler, onSocket) {
 	});
 	server.on('clientError', (error, socket) => malformed(error, socket, books));
 	return server;
+}
+
+function countStreams(session) {
+	session[STREAMS] = 0;
+	// Before the one that makes a request of it.
+	session.prependListener('stream', (stream) => {
+		session[STREAMS]++;
+		stream.on('close', () => session[STREAMS]--);
+	});
 }
 
 // HTTP/1.1 bytes the parser refused. A reset is not among them.
@@ -61,11 +78,14 @@ function malformed(error, socket, books) {
 	}
 }
 
-// What the log says of a request's connection.
+// What the log says of a request's connection. streams_open: how many of its requests are not
+// answered yet, this one among them; on HTTP/1.1 it is alone.
 export function connectionOf(req) {
 	const socket = req.socket;
+	const session = req.stream?.session;
 	return {
 		remote_port: socket.remotePort, connection: socket[SERIAL],
 		http: req.httpVersionMajor, alpn: socket.alpnProtocol || null,
+		streams_open: session ? session[STREAMS] : 1,
 	};
 }

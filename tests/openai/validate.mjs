@@ -22,7 +22,8 @@ function checkInteger(body, param, low, high = Number.MAX_SAFE_INTEGER) {
 			`expected an integer of at least ${low} and at most ${high}`);
 }
 
-function checkStream(body) {
+// options: what stream_options may hold.
+function checkStream(body, options = ['include_usage', 'include_obfuscation']) {
 	if (body.stream != null && typeof body.stream !== 'boolean')
 		throw badParameter('stream', 'expected a boolean');
 	if (body.stream_options == null)
@@ -31,6 +32,14 @@ function checkStream(body) {
 		throw badParameter('stream_options', 'expected an object');
 	if (!body.stream)
 		throw badParameter('stream_options', "only allowed when 'stream' is enabled");
+	for (const [name, value] of Object.entries(body.stream_options)) {
+		const param = `stream_options.${name}`;
+		if (!options.includes(name))
+			throw new ApiError(400, `Unknown parameter: '${param}'.`,
+				{ param, code: 'unknown_parameter' });
+		if (value !== null && typeof value !== 'boolean')
+			throw badParameter(param, 'expected a boolean');
+	}
 }
 
 function checkParts(content, param, types) {
@@ -120,7 +129,8 @@ export function checkResponses(body) {
 		}
 	}
 	checkInteger(body, 'max_output_tokens', 16);
-	checkStream(body);
+	// Its usage comes unasked.
+	checkStream(body, ['include_obfuscation']);
 }
 
 export function checkEmbeddings(body) {

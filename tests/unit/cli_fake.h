@@ -37,19 +37,43 @@
 	"\"libraries\":[{\"path\":\"/usr/lib/libssl.so.3\",\"mode\":\"process\",\"processes\":3,"  \
 	"\"random_offset\":352},{\"path\":\"/usr/bin/node\",\"mode\":\"library\",\"processes\":1," \
 	"\"random_offset\":null}],\"processes\":4,\"flows\":12,\"queued\":2,\"admitted\":1203,"    \
-	"\"denied\":7,\"timed_out\":1,\"opaque\":3,\"lost_events\":{\"ring_full\":5,\"fault\":0,"  \
+	"\"denied\":7,\"timed_out\":1,\"opaque\":3,\"opaque_governed\":41,\"older\":6,"            \
+	"\"let_go_over_limit\":9,\"memory_bytes\":1258291,\"lost_events\":{\"ring_full\":5,"       \
+	"\"fault\":0,"                                                                             \
 	"\"maps_full\":0},\"push\":{\"pidfd\":1200,\"iter\":3,\"failed\":0},\"kernel\":{"          \
 	"\"held_segments\":31,\"twins\":29,\"probe_hits\":8213},\"rss_bytes\":12897485}"
 // The first flow's name tries to colour the terminal, the second one's was cut within a character.
+// The third is in a container that has a name.
 #define FAKE_FLOWS                                                                                 \
 	"[{\"id\":18446744073709551615,\"pid\":4242,\"comm\":\"py\\u001b[31mthon\","               \
 	"\"user\":\"alice\",\"team\":\"chat\",\"cgroup\":\"/chat.slice\",\"host\":\"api.openai."   \
 	"com\",\"model\":\"gpt-4\",\"state\":\"queued\",\"requests\":3,\"tokens_in\":120,"         \
-	"\"tokens_out\":4500,\"queued_ms\":1234.5,\"cost\":900,\"why_opaque\":null},"              \
+	"\"tokens_out\":4500,\"queued_ms\":1234.5,\"cost\":900,\"why_opaque\":null,"               \
+	"\"protocol\":\"h2\",\"opaque\":false,\"container\":\"4bc0f86c57a14d3f9c6e2b81d7a0e5f3"    \
+	"1c2d3e4f5061728394a5b6c7d8e9f001\",\"held_ms\":350,\"first_byte_ms\":812,"                \
+	"\"response_ms\":2301,\"provider_ms\":795},"                                               \
 	"{\"id\":7,\"pid\":77,\"comm\":\"j\xc3\",\"user\":\"bob\",\"team\":\"\",\"cgroup\":"       \
 	"\"/\",\"host\":\"api.openai.com\",\"model\":\"\",\"state\":\"opaque\",\"requests\":1,"    \
 	"\"tokens_in\":0,\"tokens_out\":0,\"queued_ms\":0,\"cost\":0,"                             \
-	"\"why_opaque\":\"no probe point in this TLS library\"}]"
+	"\"why_opaque\":\"no probe point in this TLS library\",\"protocol\":null,\"opaque\":true," \
+	"\"container\":\"\",\"held_ms\":null,\"first_byte_ms\":null,\"response_ms\":null,"         \
+	"\"provider_ms\":null},"                                                                   \
+	"{\"id\":8,\"pid\":78,\"comm\":\"node\",\"user\":\"bob\",\"team\":\"chat\",\"cgroup\":"    \
+	"\"/lxc.payload.web\",\"host\":\"api.groq.com\",\"model\":\"gpt-4o-mini\",\"state\":"      \
+	"\"responding\",\"requests\":12,\"tokens_in\":120,\"tokens_out\":4500,\"queued_ms\":350,"  \
+	"\"cost\":900,\"why_opaque\":null,\"protocol\":\"websocket\",\"opaque\":false,"            \
+	"\"container\":\"web\",\"held_ms\":0,\"first_byte_ms\":30,\"response_ms\":null,"           \
+	"\"provider_ms\":null}]"
+// As an older daemon lists them.
+#define FAKE_OLD_STATUS                                                                            \
+	"{\"enforcing\":true,\"mode\":\"enforce\",\"version\":\"0.0.1\",\"uptime_s\":1,"           \
+	"\"config\":\"/a\",\"hooks\":[],\"libraries\":[],\"processes\":4,\"flows\":12,"            \
+	"\"queued\":2,\"admitted\":1203,\"denied\":7,\"timed_out\":1,\"opaque\":3,"                \
+	"\"rss_bytes\":12897485}"
+#define FAKE_OLD_FLOWS                                                                             \
+	"[{\"id\":1,\"pid\":9,\"comm\":\"curl\",\"user\":\"ann\",\"team\":null,\"cgroup\":\"/a\"," \
+	"\"host\":\"api.openai.com\",\"model\":\"gpt-4\",\"state\":\"idle\",\"requests\":1,"       \
+	"\"tokens_in\":5,\"tokens_out\":6,\"queued_ms\":0,\"cost\":1,\"why_opaque\":null}]"
 #define FAKE_QUEUE                                                                                 \
 	"[{\"position\":1,\"team\":\"chat\",\"model\":\"gpt-4\",\"priority\":2,\"cost\":900,"      \
 	"\"waiting_ms\":350,\"eta_ms\":1500,\"request\":\"r12\",\"workload\":\"paid\",\"flow\":5," \
@@ -110,9 +134,10 @@
 struct fake {
 	char directory[64];
 	char socket[96];
-	char refuse[96];       // while this file exists, it refuses to reload
-	char config[96];       // FAKE_POLICY
-	bool empty;            // its lists are
+	char refuse[96]; // while this file exists, it refuses to reload
+	char config[96]; // FAKE_POLICY
+	bool empty;      // its lists are
+	bool is_old;
 	struct policy *policy; // from here on of the child only
 	struct governor *governor;
 	pid_t pid; // 0: not running
@@ -127,8 +152,8 @@ struct fake {
 		(void)request, (void)ret_code;                                                     \
 		return json_tokener_parse(fake->empty && *(text) == '[' ? "[]" : (text));          \
 	}
-FAKE_VIEW(status, FAKE_STATUS)
-FAKE_VIEW(flows, FAKE_FLOWS)
+FAKE_VIEW(status, fake->is_old ? FAKE_OLD_STATUS : FAKE_STATUS)
+FAKE_VIEW(flows, fake->is_old ? FAKE_OLD_FLOWS : FAKE_FLOWS)
 FAKE_VIEW(queue, FAKE_QUEUE)
 FAKE_VIEW(limits, FAKE_LIMITS)
 FAKE_VIEW(teams, FAKE_TEAMS)

@@ -13,9 +13,11 @@ static void test_status(void **state)
 	assert_string_equal(bare.err, "");
 	assert_has(bare.out, "enforcing    no: mode is observe\n");
 	assert_has(bare.out, "9.8.7, up 2 h 5 min\n");
+	assert_has(bare.out, "12 of 4 processes, 3 opaque, 6 older than sluiced\n");
 	assert_has(bare.out, "2 queued, 1203 admitted, 7 denied, 1 timed out\n");
+	assert_has(bare.out, "             41 opaque, 9 let go over the limit\n");
 	assert_has(bare.out, "lost events  5 ring_full\n");
-	assert_has(bare.out, "12.3 MiB\n");
+	assert_has(bare.out, "12.3 MiB, 1.2 MiB of it for plaintext\n");
 	assert_has(bare.out, "cgroup_skb/egress  yes\n");
 	assert_has(bare.out, "0x160\n");
 	assert_null(strstr(bare.out, "fault"));
@@ -29,6 +31,12 @@ static void test_flows(void **state)
 	assert_int_equal(flows.code, 0);
 	assert_has(flows.out, "18446744073709551615  4242  py?[31mthon  alice  chat  queued");
 	assert_has(flows.out, "1.2 s");
+	assert_has(flows.out, "STATE       PROTOCOL   REQUESTS");
+	assert_has(flows.out, "chat  queued      h2         ");
+	assert_has(flows.out, "opaque      -          ");
+	assert_has(flows.out, "responding  websocket  ");
+	assert_has(flows.out, "gpt-4        4bc0f86c57a1  api.openai.com"); // of 64 digits
+	assert_has(flows.out, "gpt-4o-mini  web           api.groq.com");
 	assert_has(flows.out, "1 opaque: no probe point in this TLS library\n");
 	assert_null(strchr(flows.out, '\033'));
 }
@@ -92,6 +100,38 @@ static void test_empty_lists_say_so(void **state)
 	assert_string_equal(sluice(&empty, "queue", "--json").out, "[]\n");
 	assert_has(sluice(&empty, "run", "--team", "x", "true").err, "names none");
 	fake_remove(&empty);
+}
+
+// An older daemon does not tell all of it: nothing is made up, and no column is empty.
+static void test_an_older_daemon(void **state)
+{
+	struct fake old;
+	struct result result;
+
+	(void)state;
+	fake_make(&old);
+	old.is_old = true;
+	fake_start(&old);
+	result = sluice(&old, "status");
+	assert_int_equal(result.code, 0);
+	assert_has(result.out, "12 of 4 processes, 3 opaque\n");
+	assert_has(result.out, "12.3 MiB\n");
+	assert_null(strstr(result.out, "let go"));
+	result = sluice(&old, "flows");
+	assert_has(result.out, "idle ");
+	assert_null(strstr(result.out, "PROTOCOL"));
+	assert_null(strstr(result.out, "CONTAINER"));
+	fake_remove(&old);
+}
+
+// Whose it is, what it asks and how it stands fits 100 columns; where and what for may be cut.
+static void test_a_line_of_flows_fits(void **state)
+{
+	char *out = sluice((struct fake *)*state, "flows").out, *rest = strstr(out, "CONTAINER");
+	size_t longest_id = strlen("18446744073709551615"), usual_id = 3;
+
+	assert_non_null(rest);
+	assert_in_range(rest - 2 - out - longest_id + usual_id, 80, 100);
 }
 
 static void test_usage(void **state)
@@ -187,6 +227,8 @@ int main(void)
 		cmocka_unit_test(test_json_is_the_daemons),
 		cmocka_unit_test(test_socket_option_wins),
 		cmocka_unit_test(test_empty_lists_say_so),
+		cmocka_unit_test(test_an_older_daemon),
+		cmocka_unit_test(test_a_line_of_flows_fits),
 		cmocka_unit_test(test_usage),
 		cmocka_unit_test(test_no_daemon),
 		cmocka_unit_test(test_strangers),

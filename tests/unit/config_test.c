@@ -70,6 +70,13 @@ static void assert_defaults(const struct policy *p)
 	assert_int_equal(p->on_daemon_failure, FAILURE_OPEN);
 	assert_int_equal(p->on_max_wait, MAX_WAIT_DENY);
 	assert_true(p->max_wait_ns == 600000000000ull);
+	assert_int_equal(p->opaque, OPAQUE_GOVERN);
+	assert_null(p->opaque_model);
+	assert_true(p->http2_max_hold_ns == 20 * S);
+	assert_int_equal(p->n_proxy_ports, 2);
+	assert_int_equal(p->proxy_ports[0], 3128);
+	assert_int_equal(p->proxy_ports[1], 8080);
+	assert_true(p->plaintext_memory_bytes == 64 << 20);
 	assert_true(p->headroom_ns == 250000000ull);
 	assert_int_equal(p->n_providers, 1);
 	assert_string_equal(p->providers[0].name, "openai");
@@ -140,9 +147,9 @@ static void the_shipped_examples_load(void **state)
 	fclose(in);
 	fclose(out);
 	struct policy *policy = load_good(place->file);
-	assert_int_equal(policy->n_providers, 2);
+	assert_int_equal(policy->n_providers, 4);
 	assert_int_equal(policy->n_teams, 5);
-	assert_int_equal(policy->n_limits, 9); // with two numbers or learnt, an entry makes two
+	assert_int_equal(policy->n_limits, 11); // with two numbers or learnt, an entry makes two
 	assert_int_equal(policy->n_rules, 3);
 	assert_int_equal(policy->schedulers[0]->n_workloads, 2);
 	policy_free(policy);
@@ -501,6 +508,9 @@ static void labels_are_found_by_name_and_alias(void **state)
 	assert_int_equal(policy_find_label(p, "control_point"), LABEL_PROVIDER);
 	assert_int_equal(policy_find_label(p, "model_variant"), LABEL_MODEL);
 	assert_int_equal(policy_find_label(p, "queue_timeout"), LABEL_QUEUE_TIMEOUT);
+	assert_int_equal(policy_find_label(p, "container"), LABEL_CONTAINER);
+	assert_int_equal(policy_find_label(p, "protocol"), LABEL_PROTOCOL);
+	assert_int_equal(policy_find_label(p, "opaque"), LABEL_OPAQUE);
 	assert_int_equal(policy_find_label(p, "HTTP.Header.x-USER"), N_BUILTIN_LABELS);
 	assert_true(policy_find_label(p, "Model") == NO_LABEL);
 	policy_free(p);
@@ -512,6 +522,98 @@ static void labels_are_found_by_name_and_alias(void **state)
 	assert_int_equal(p->rules[0].label, policy_find_label(p, "model_variant"));
 	assert_true(p->rules[0].label >= N_BUILTIN_LABELS);
 	assert_int_equal(p->limits[0].keys[0], p->rules[0].label);
+	policy_free(p);
+}
+
+// Connections whose plaintext cannot be read, HTTP/2, proxies, and the memory for reading.
+static void connections_are_treated_as_written(void **state)
+{
+	struct place *place = *state;
+
+	write_text(place->file, "opaque: deny\n"
+				"opaque_model: gpt-4o\n"
+				"http2_max_hold: 1m30s\n"
+				"proxy_ports: [1080, 65535, 1]\n"
+				"plaintext_memory: 1GiB\n");
+	struct policy *p = load_good(place->file);
+	assert_int_equal(p->opaque, OPAQUE_DENY);
+	assert_string_equal(p->opaque_model, "gpt-4o");
+	assert_true(p->http2_max_hold_ns == 90 * S);
+	assert_int_equal(p->n_proxy_ports, 3);
+	assert_int_equal(p->proxy_ports[0], 1080);
+	assert_int_equal(p->proxy_ports[1], 65535);
+	assert_int_equal(p->proxy_ports[2], 1);
+	assert_true(p->plaintext_memory_bytes == 1 << 30);
+	policy_free(p);
+
+	write_text(place->file, "opaque: pass\nproxy_ports: 3128\n");
+	p = load_good(place->file);
+	assert_int_equal(p->opaque, OPAQUE_PASS);
+	assert_int_equal(p->n_proxy_ports, 1);
+	assert_int_equal(p->proxy_ports[0], 3128);
+	policy_free(p);
+}
+
+static void no_proxy_port_is_no_proxy_port(void **state)
+{
+	static const char *const texts[] = {"proxy_ports: []\n", "proxy_ports:\n"};
+	struct place *place = *state;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		write_text(place->file, texts[i]);
+		struct policy *p = load_good(place->file);
+		assert_int_equal(p->n_proxy_ports, 0);
+		policy_free(p);
+	}
+}
+
+static void memory_means_what_it_says(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} cases[] = {
+		{"4194304", 4 << 20},    {"4MiB", 4 << 20},      {"4_096KiB", 4 << 20},
+		{"1.5MiB", 0},           {"64MiB", 64 << 20},    {"0.5GiB", 512 << 20},
+		{"5000001", 5000001},    {"4.5MiB", 4608 << 10}, {"1GiB", 1 << 30},
+		{"1073741824", 1 << 30}, {"1073741825", 0},
+	};
+	struct place *place = *state;
+	char text[64];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(text, sizeof(text), "plaintext_memory: %s\n", cases[i].text);
+		write_text(place->file, text);
+		char *error = NULL;
+		struct policy *p = policy_load(place->file, &error);
+		if (cases[i].bytes && !p)
+			fail_msg("%s", error);
+		assert_true((p ? p->plaintext_memory_bytes : 0) == cases[i].bytes);
+		policy_free(p);
+		free(error);
+	}
+}
+
+// Wherever a label may stand.
+static void labels_of_connections_are_labels_like_others(void **state)
+{
+	struct place *place = *state;
+
+	write_text(place->file,
+		   "limits:\n"
+		   "  - {name: a, rpm: 1, match: {opaque: true, protocol: [h2, web*]},\n"
+		   "     key: [container, protocol]}\n"
+		   "rules:\n"
+		   "  - {set: place, from: container, default: host, when: {protocol: h2}}\n"
+		   "scheduler:\n"
+		   "  fairness_label_key: container\n"
+		   "  workloads: [{name: x, match: {opaque: \"false\"}}]\n");
+	struct policy *p = load_good(place->file);
+	assert_keys(p, &p->limits[0], "container", "protocol");
+	assert_matcher(p, &p->limits[0].selectors[0].match->children[0], MATCHER_GLOB, "opaque");
+	assert_string_equal(p->limits[0].selectors[0].match->children[0].values[0], "true");
+	assert_int_equal(p->rules[0].from, LABEL_CONTAINER);
+	assert_int_equal(p->schedulers[0]->fairness_label, LABEL_CONTAINER);
 	policy_free(p);
 }
 
@@ -768,6 +870,10 @@ int main(void)
 		TEST(time_zones_are_those_of_the_system),
 		TEST(prices_are_found_by_model),
 		TEST(labels_are_found_by_name_and_alias),
+		TEST(connections_are_treated_as_written),
+		TEST(no_proxy_port_is_no_proxy_port),
+		TEST(memory_means_what_it_says),
+		TEST(labels_of_connections_are_labels_like_others),
 		TEST(mirrors_and_models),
 		TEST(what_programs_say_is_taken_where_allowed),
 		TEST(what_only_looks_wrong_is_taken),

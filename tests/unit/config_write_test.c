@@ -16,6 +16,11 @@ static const char EVERYTHING[] =
 	"on_daemon_failure: closed\n"
 	"max_wait: 1h30m\n"
 	"on_max_wait: admit\n"
+	"opaque: deny\n"
+	"opaque_model: gpt-4o\n"
+	"http2_max_hold: 1m30s\n"
+	"proxy_ports: [3128, 8888]\n"
+	"plaintext_memory: 0.5GiB\n"
 	"headroom: 1.5s\n"
 	"ageing: 45s\n"
 	"timezone: Europe/Berlin\n"
@@ -249,6 +254,13 @@ static void assert_same_settings(const struct policy *a, const struct policy *b)
 	assert_int_equal(a->on_daemon_failure, b->on_daemon_failure);
 	assert_true(a->max_wait_ns == b->max_wait_ns);
 	assert_int_equal(a->on_max_wait, b->on_max_wait);
+	assert_int_equal(a->opaque, b->opaque);
+	assert_same_text(a->opaque_model, b->opaque_model);
+	assert_true(a->http2_max_hold_ns == b->http2_max_hold_ns);
+	assert_true(a->plaintext_memory_bytes == b->plaintext_memory_bytes);
+	assert_int_equal(a->n_proxy_ports, b->n_proxy_ports);
+	for (size_t i = 0; i < a->n_proxy_ports; i++)
+		assert_int_equal(a->proxy_ports[i], b->proxy_ports[i]);
 	assert_true(a->headroom_ns == b->headroom_ns);
 	assert_int_equal(a->headroom_is_given, b->headroom_is_given);
 	assert_true(a->ageing_ns == b->ageing_ns);
@@ -347,6 +359,10 @@ static void every_feature_survives(void **state)
 	// What people look for, as they would write it.
 	assert_non_null(strstr(text, "mode: enforce\n"));
 	assert_non_null(strstr(text, "max_wait: 1h30m\n"));
+	assert_non_null(strstr(text, "opaque: deny\n"));
+	assert_non_null(strstr(text, "http2_max_hold: 1m30s\n"));
+	assert_non_null(strstr(text, "proxy_ports: [3128, 8888]\n"));
+	assert_non_null(strstr(text, "plaintext_memory: 512MiB\n"));
 	assert_non_null(strstr(text, "headroom: 1s500ms\n"));
 	assert_non_null(strstr(text, "guarantee: 12.5%\n"));
 	assert_non_null(strstr(text, "auto: true\n"));
@@ -380,6 +396,19 @@ static void labels_of_blueprints_survive(void **state)
 	free(assert_round_trip(place, true));
 }
 
+// An empty list of ports is not the same as none given; memory need not be whole MiB.
+static void no_proxy_ports_and_odd_memory_survive(void **state)
+{
+	struct place *place = *state;
+
+	write_text(place->file, "proxy_ports: []\nplaintext_memory: 5000001\nopaque: pass\n");
+	char *text = assert_round_trip(place, true);
+	assert_non_null(strstr(text, "proxy_ports: []\n"));
+	assert_non_null(strstr(text, "plaintext_memory: 5000001\n"));
+	assert_non_null(strstr(text, "opaque: pass\n"));
+	free(text);
+}
+
 static void nothing_at_all_survives(void **state)
 {
 	struct place *place = *state;
@@ -387,6 +416,8 @@ static void nothing_at_all_survives(void **state)
 	write_text(place->file, "");
 	char *text = assert_round_trip(place, true);
 	assert_non_null(strstr(text, "mode: observe\n"));
+	assert_non_null(strstr(text, "proxy_ports: [3128, 8080]\n"));
+	assert_null(strstr(text, "opaque_model"));
 	assert_null(strstr(text, "headroom")); // else it would count as given
 	assert_null(strstr(text, "policies"));
 	free(text);
@@ -666,6 +697,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(every_feature_survives),
 		TEST(labels_of_blueprints_survive),
+		TEST(no_proxy_ports_and_odd_memory_survive),
 		TEST(nothing_at_all_survives),
 		TEST(conditions_in_any_order_settle),
 		TEST(any_text_survives),

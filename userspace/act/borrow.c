@@ -28,13 +28,13 @@ static int try_number(const struct target *t, int pidfd, int number)
 }
 
 // Looks through the process's descriptors. Once per connection: the number is kept.
-static int search_numbers(struct target *t, int pidfd)
+static int search_numbers(struct target *t, uint32_t tgid, int pidfd)
 {
 	CLEANUP_CLOSEDIR DIR *dir = NULL;
 	struct dirent *entry;
 	char path[64], link[32];
 
-	snprintf(path, sizeof(path), "/proc/%u/fd", t->tgid);
+	snprintf(path, sizeof(path), "/proc/%u/fd", tgid);
 	dir = opendir(path);
 	if (!dir)
 		return -ESRCH;
@@ -55,9 +55,9 @@ static int search_numbers(struct target *t, int pidfd)
 	return -ESRCH;
 }
 
-int target_borrow(struct target *t)
+static int borrow_from(struct target *t, uint32_t tgid)
 {
-	CLEANUP_CLOSE int pidfd = syscall(SYS_pidfd_open, t->tgid, 0);
+	CLEANUP_CLOSE int pidfd = syscall(SYS_pidfd_open, tgid, 0);
 	int fd = -EBADF;
 
 	if (pidfd < 0)
@@ -66,7 +66,22 @@ int target_borrow(struct target *t)
 		fd = try_number(t, pidfd, t->fd_number);
 	if (fd >= 0 || fd == -EPERM)
 		return fd;
-	return search_numbers(t, pidfd);
+	return search_numbers(t, tgid, pidfd);
+}
+
+int target_borrow(struct target *t)
+{
+	uint32_t first = t->tgid, other = t->other_tgid;
+	int fd = borrow_from(t, first);
+
+	if (fd >= 0 || fd == -EPERM || !other)
+		return fd;
+	fd = borrow_from(t, other);
+	if (fd >= 0) { // the next search begins there
+		t->tgid = other;
+		t->other_tgid = first;
+	}
+	return fd;
 }
 
 bool target_can_borrow(const char **ret_why)

@@ -14,7 +14,10 @@
 struct target {
 	uint64_t cookie;
 	uint32_t tgid;
-	int fd_number;       // where the process had it last; -1: not looked for yet
+	// Of a process that may have it instead: one that was forked, or that it was passed to. 0:
+	// none. It is asked when the first has the socket no more.
+	uint32_t other_tgid;
+	int fd_number;       // where it was found last, in either; -1: not looked for yet
 	struct netns *netns; // may be NULL
 	uint16_t family;
 	uint16_t port, local_port; // host byte order
@@ -24,7 +27,9 @@ struct target {
 // Whether this daemon may borrow at all. *ret_why: a static text, if not.
 bool target_can_borrow(const char **ret_why);
 // A descriptor of the socket, which the caller closes soon. -ESRCH: the process or the socket is
-// gone; -EPERM: the kernel does not allow it (Yama).
+// gone; -EPERM: the kernel does not allow it (Yama). Processes in other pid and user namespaces are
+// no exception: numbers are those of the daemon's own namespace, and CAP_SYS_PTRACE holds in those
+// below it, too (ns_capable()).
 int target_borrow(struct target *t);
 
 // Makes the socket send what its gate lets pass. -errno as target_borrow().

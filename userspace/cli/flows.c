@@ -6,12 +6,32 @@
 #include "cli/table.h"
 #include "cli/view.h"
 
-static const struct column columns[] = {
-	{"ID", RIGHT},    {"PID", RIGHT},    {"COMM", LEFT},      {"USER", LEFT},
-	{"TEAM", LEFT},   {"STATE", LEFT},   {"REQUESTS", RIGHT}, {"TOKENS IN", RIGHT},
-	{"OUT", RIGHT},   {"QUEUED", RIGHT}, {"MODEL", LEFT},     {"HOST", LEFT},
-	{"CGROUP", LEFT},
+enum kind { TEXT, STATE, COUNT, WAIT, CONTAINER };
+
+// From left to right; a terminal cuts at the right, so what people look for first stands first.
+static const struct shown {
+	struct column column;
+	const char *key;
+	enum kind kind;
+	bool is_optional; // left out if no flow has it
+} SHOWN[] = {
+	{{"ID", RIGHT}, "id", TEXT, false},
+	{{"PID", RIGHT}, "pid", TEXT, false},
+	{{"COMM", LEFT}, "comm", TEXT, false},
+	{{"USER", LEFT}, "user", TEXT, false},
+	{{"TEAM", LEFT}, "team", TEXT, false},
+	{{"STATE", LEFT}, "state", STATE, false},
+	{{"PROTOCOL", LEFT}, "protocol", TEXT, true},
+	{{"REQUESTS", RIGHT}, "requests", COUNT, false},
+	{{"IN", RIGHT}, "tokens_in", COUNT, false},
+	{{"OUT", RIGHT}, "tokens_out", COUNT, false},
+	{{"QUEUED", RIGHT}, "queued_ms", WAIT, false},
+	{{"MODEL", LEFT}, "model", TEXT, false},
+	{{"CONTAINER", LEFT}, "container", CONTAINER, true},
+	{{"HOST", LEFT}, "host", TEXT, false},
+	{{"CGROUP", LEFT}, "cgroup", TEXT, false},
 };
+enum { N_SHOWN = sizeof(SHOWN) / sizeof(SHOWN[0]) };
 
 static enum paint paint_of(const char *state)
 {
@@ -24,28 +44,62 @@ static enum paint paint_of(const char *state)
 	return PAINT_NONE;
 }
 
-static const char *or_dash(const char *text)
+// As the runtimes' own commands show it: the first 12 of an id's 64 digits, a name whole.
+static int container_columns(const char *container)
 {
-	return *text ? text : "-";
+	size_t length = strlen(container);
+
+	return length == 64 && strspn(container, "0123456789abcdef") == length ? 12 : (int)length;
 }
 
-static void add_flow(struct table *table, struct json_object *flow)
+static void add_cell(struct table *table, struct json_object *flow, const struct shown *shown)
 {
-	const char *state = field_text(flow, "state");
+	const char *text = field_text(flow, shown->key);
 
-	table_add(table, PAINT_NONE, "%s", field_text(flow, "id"));
-	table_add(table, PAINT_NONE, "%s", field_text(flow, "pid"));
-	table_add(table, PAINT_NONE, "%s", or_dash(field_text(flow, "comm")));
-	table_add(table, PAINT_NONE, "%s", or_dash(field_text(flow, "user")));
-	table_add(table, PAINT_NONE, "%s", or_dash(field_text(flow, "team")));
-	table_add(table, paint_of(state), "%s", state);
-	table_add(table, PAINT_NONE, "%s", whole(field_number(flow, "requests")).text);
-	table_add(table, PAINT_NONE, "%s", whole(field_number(flow, "tokens_in")).text);
-	table_add(table, PAINT_NONE, "%s", whole(field_number(flow, "tokens_out")).text);
-	table_add(table, PAINT_NONE, "%s", duration(field_number(flow, "queued_ms")).text);
-	table_add(table, PAINT_NONE, "%s", or_dash(field_text(flow, "model")));
-	table_add(table, PAINT_NONE, "%s", or_dash(field_text(flow, "host")));
-	table_add(table, PAINT_NONE, "%s", or_dash(field_text(flow, "cgroup")));
+	switch (shown->kind) {
+	case COUNT:
+		table_add(table, PAINT_NONE, "%s", whole(field_number(flow, shown->key)).text);
+		break;
+	case WAIT:
+		table_add(table, PAINT_NONE, "%s", duration(field_number(flow, shown->key)).text);
+		break;
+	case CONTAINER:
+		table_add(table, PAINT_NONE, "%.*s", *text ? container_columns(text) : 1,
+			  *text ? text : "-");
+		break;
+	default:
+		table_add(table, shown->kind == STATE ? paint_of(text) : PAINT_NONE, "%s",
+			  *text ? text : "-");
+	}
+}
+
+static bool any_has(struct json_object *flows, size_t n, const char *key)
+{
+	for (size_t i = 0; i < n; i++)
+		if (*field_text(json_object_array_get_idx(flows, i), key))
+			return true;
+	return false;
+}
+
+static void print_flows(struct json_object *flows, size_t n, FILE *out, const struct style *style)
+{
+	const struct shown *shown[N_SHOWN];
+	struct column columns[N_SHOWN];
+	struct table *table;
+	size_t n_shown = 0;
+
+	for (size_t i = 0; i < N_SHOWN; i++) {
+		if (SHOWN[i].is_optional && !any_has(flows, n, SHOWN[i].key))
+			continue;
+		columns[n_shown] = SHOWN[i].column;
+		shown[n_shown++] = &SHOWN[i];
+	}
+	table = table_new(columns, n_shown);
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < n_shown; j++)
+			add_cell(table, json_object_array_get_idx(flows, i), shown[j]);
+	table_print(table, out, style);
+	table_free(table);
 }
 
 // Is flow i the first that is opaque for its reason?
@@ -83,17 +137,12 @@ void view_flows(struct json_object *flows, FILE *out, const struct style *style)
 {
 	size_t n =
 		json_object_is_type(flows, json_type_array) ? json_object_array_length(flows) : 0;
-	struct table *table;
 
 	if (!n) {
 		fputs("No flow: no program is connected to a provider.\n", out);
 		return;
 	}
-	table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
-	for (size_t i = 0; i < n; i++)
-		add_flow(table, json_object_array_get_idx(flows, i));
-	table_print(table, out, style);
-	table_free(table);
+	print_flows(flows, n, out, style);
 	print_reasons(flows, n, out);
 }
 

@@ -35,19 +35,53 @@ static void add_enforcing(struct table *table, struct json_object *status)
 	table_add(table, PAINT_NONE, "%s", field_text(status, "config"));
 }
 
+// What older daemons do not tell of is not shown.
+static void add_flows(struct table *table, struct json_object *status)
+{
+	char older[64] = "";
+
+	if (field_present(status, "older"))
+		snprintf(older, sizeof(older), ", %s older than sluiced",
+			 number(status, "older").text);
+	table_add(table, PAINT_NONE, "flows");
+	table_add(table, PAINT_NONE, "%s of %s processes, %s opaque%s",
+		  number(status, "flows").text, number(status, "processes").text,
+		  number(status, "opaque").text, older);
+}
+
+static void add_memory(struct table *table, struct json_object *status)
+{
+	char reading[64] = "";
+
+	if (field_present(status, "memory_bytes"))
+		snprintf(reading, sizeof(reading), ", %s of it for plaintext",
+			 size_of_bytes(field_number(status, "memory_bytes")).text);
+	table_add(table, PAINT_NONE, "memory");
+	table_add(table, PAINT_NONE, "%s%s", size_of_bytes(field_number(status, "rss_bytes")).text,
+		  reading);
+}
+
+static void add_requests(struct table *table, struct json_object *status)
+{
+	table_add(table, PAINT_NONE, "requests");
+	table_add(table, PAINT_NONE, "%s queued, %s admitted, %s denied, %s timed out",
+		  number(status, "queued").text, number(status, "admitted").text,
+		  number(status, "denied").text, number(status, "timed_out").text);
+	if (!field_present(status, "opaque_governed"))
+		return;
+	table_add(table, PAINT_NONE, "%s", "");
+	table_add(table, PAINT_NONE, "%s opaque, %s let go over the limit",
+		  number(status, "opaque_governed").text, number(status, "let_go_over_limit").text);
+}
+
 static void add_work(struct table *table, struct json_object *status)
 {
 	struct json_object *push = field_object(status, "push");
 	struct json_object *kernel = field_object(status, "kernel");
 	double failed = field_number(push, "failed");
 
-	table_add(table, PAINT_NONE, "flows");
-	table_add(table, PAINT_NONE, "%s of %s processes, %s opaque", number(status, "flows").text,
-		  number(status, "processes").text, number(status, "opaque").text);
-	table_add(table, PAINT_NONE, "requests");
-	table_add(table, PAINT_NONE, "%s queued, %s admitted, %s denied, %s timed out",
-		  number(status, "queued").text, number(status, "admitted").text,
-		  number(status, "denied").text, number(status, "timed_out").text);
+	add_flows(table, status);
+	add_requests(table, status);
 	table_add(table, PAINT_NONE, "released");
 	table_add(table, failed > 0 ? PAINT_BAD : PAINT_NONE,
 		  "%s through the socket, %s by the kernel's iterator, %s failed",
@@ -56,8 +90,7 @@ static void add_work(struct table *table, struct json_object *status)
 	table_add(table, PAINT_NONE, "%s segments held, %s ACK twins, %s probe hits",
 		  number(kernel, "held_segments").text, number(kernel, "twins").text,
 		  number(kernel, "probe_hits").text);
-	table_add(table, PAINT_NONE, "memory");
-	table_add(table, PAINT_NONE, "%s", size_of_bytes(field_number(status, "rss_bytes")).text);
+	add_memory(table, status);
 }
 
 // Each cause that lost something is a line.

@@ -226,6 +226,16 @@ void emit_duration(struct emitter *e, const char *key, uint64_t ns)
 	emit_plain(e, key, at == text ? "0s" : text);
 }
 
+void emit_memory(struct emitter *e, const char *key, uint64_t bytes)
+{
+	bool is_whole = bytes % (1 << 20) == 0;
+	char text[32];
+
+	sprintf(text, "%llu%s", (unsigned long long)(is_whole ? bytes >> 20 : bytes),
+		is_whole ? "MiB" : "");
+	emit_plain(e, key, text);
+}
+
 void emit_texts(struct emitter *e, const char *key, char *const *texts, bool single)
 {
 	emit_text(e, key);

@@ -36,7 +36,8 @@ void emit_pair(struct emitter *e, const char *key, const char *text);
 void emit_flag(struct emitter *e, const char *key, bool value);
 void emit_number(struct emitter *e, const char *key, double value); // 0 to 1e15, in fixed notation
 void emit_percent(struct emitter *e, const char *key, double value);
-void emit_duration(struct emitter *e, const char *key, uint64_t ns); // "1h30m"
+void emit_duration(struct emitter *e, const char *key, uint64_t ns);  // "1h30m"
+void emit_memory(struct emitter *e, const char *key, uint64_t bytes); // "64MiB", else bytes
 // NULL-terminated; a lone one without brackets if `single`.
 void emit_texts(struct emitter *e, const char *key, char *const *texts, bool single);
 

@@ -18,6 +18,8 @@
 #define FACTOR_MIN 0.001
 #define FACTOR_MAX 1e6
 #define NS_PER_S 1000000000ull
+#define MEMORY_MIN_BYTES (4 << 20)
+#define MEMORY_MAX_BYTES (1 << 30)
 #define DURATION_MAX_NS (1000 * CALENDAR_DAY_NS)
 
 static const char EXPECTED_DURATION[] = "a duration with its unit, such as 250ms, 10s or 1h30m";
@@ -221,30 +223,34 @@ int value_duration(const char *text, void *ret, struct value_error *error)
 	return 0;
 }
 
-// IEC 80000-13's prefixes, for memory is counted by them.
 int value_memory(const char *text, void *ret, struct value_error *error)
 {
+	// IEC 80000-13's prefixes, for memory is counted by them.
 	static const struct {
-		const char *unit;
-		unsigned shift;
-	} units[] = {{"", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}};
-	size_t n_digits = strspn(text, "0123456789");
-	uint64_t number = 0, bytes = 0;
+		const char *name;
+		double bytes;
+	} units[] = {{"", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
+	static const char expected[] = "bytes, KiB, MiB or GiB, such as 64MiB, from 4MiB to 1GiB";
+	const size_t n_units = sizeof(units) / sizeof(units[0]);
+	double value;
+	const char *unit = scan_number(text, true, &value);
+	size_t i = 0;
 
-	for (size_t i = 0; i < n_digits && number < 1ull << 32; i++)
-		number = number * 10 + (uint64_t)(text[i] - '0');
-	for (size_t i = 0; n_digits && number < 1ull << 33 && i < sizeof(units) / sizeof(*units);
-	     i++)
-		if (strcmp(text + n_digits, units[i].unit) == 0)
-			bytes = number << units[i].shift;
-	if (bytes < 4ull << 20 || bytes > 1ull << 30)
-		return refuse(error, "is no such amount of memory",
-			      "bytes or KiB, MiB, GiB, such as 64MiB, from 4MiB to 1GiB");
-	*(uint64_t *)ret = bytes;
+	if (!unit)
+		return refuse(error, "is not an amount of memory", expected);
+	while (i < n_units && strcmp(unit, units[i].name) != 0)
+		i++;
+	if (i == n_units)
+		return refuse(error, "has an unknown unit", expected);
+	value *= units[i].bytes;
+	if (value < MEMORY_MIN_BYTES || value > MEMORY_MAX_BYTES)
+		return refuse(error, "is out of range", expected);
+	*(uint64_t *)ret = (uint64_t)value;
 	return 0;
 }
 
-int value_wait(const char *text, void *ret, struct value_error *error)
+static int duration_above_zero(const char *text, const char *expected, void *ret,
+			       struct value_error *error)
 {
 	uint64_t ns;
 	int err = value_duration(text, &ns, error);
@@ -252,11 +258,22 @@ int value_wait(const char *text, void *ret, struct value_error *error)
 	if (err)
 		return err;
 	if (ns == 0)
-		return refuse(error, "is no time at all",
-			      "a duration above 0, such as 600s; to wait for nothing, give the "
-			      "limits over_limit: deny");
+		return refuse(error, "is no time at all", expected);
 	*(uint64_t *)ret = ns;
 	return 0;
+}
+
+int value_wait(const char *text, void *ret, struct value_error *error)
+{
+	return duration_above_zero(text,
+				   "a duration above 0, such as 600s; to wait for nothing, give "
+				   "the limits over_limit: deny",
+				   ret, error);
+}
+
+int value_hold(const char *text, void *ret, struct value_error *error)
+{
+	return duration_above_zero(text, "a duration above 0, such as 20s", ret, error);
 }
 
 int value_headroom(const char *text, void *ret, struct value_error *error)

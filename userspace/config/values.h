@@ -43,6 +43,7 @@ int value_tier(const char *text, void *ret, struct value_error *error);       //
 int value_usage_tier(const char *text, void *ret, struct value_error *error); // int *, 1 to 5
 int value_ageing(const char *text, void *ret, struct value_error *error);     // uint64_t *, ns
 int value_memory(const char *text, void *ret, struct value_error *error);     // uint64_t *, bytes
+int value_hold(const char *text, void *ret, struct value_error *error);       // uint64_t *, ns
 
 // The window of a limit: 1 s to 366 days, or a month of the calendar.
 struct value_interval {

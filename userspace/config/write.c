@@ -62,8 +62,7 @@ static void write_settings(struct writer *w)
 	write_opaque(w);
 	emit_duration(e, "http2_max_hold", p->http2_max_hold_ns);
 	write_ports(e, "proxy_ports", p->proxy_ports, p->n_proxy_ports);
-	emit_text(e, "plaintext_memory");
-	emit_count(e, p->plaintext_memory_bytes);
+	emit_memory(e, "plaintext_memory", p->plaintext_memory_bytes);
 	if (p->headroom_is_given)
 		emit_duration(e, "headroom", p->headroom_ns);
 	emit_duration(e, "ageing", p->ageing_ns);

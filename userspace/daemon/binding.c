@@ -115,6 +115,19 @@ static struct flow *find_flow(struct daemon *d, struct process *process, struct 
 	return bind_read(object, &library->layout, random) ? NULL : flow_of_random(process, random);
 }
 
+// The library is learned by now, so what is written from here on has the flow's name.
+static void note_unbound(struct daemon *d, struct flow *flow, const struct sluice_chunk *chunk)
+{
+	const struct sluice_session session = {chunk->ssl, chunk->tgid};
+	struct sluice_session_bytes bytes;
+
+	if (!kernel_read_session(d->kernel, &session, &bytes) &&
+	    bytes.write_end > flow->unbound_end)
+		flow->unbound_end = bytes.write_end;
+	if (flow->is_bound && !flow->opaque_reason)
+		flow_set_gate(d, flow, SLUICE_GATE_GOVERNED, flow->granted);
+}
+
 void binding_take(struct daemon *d, const struct sluice_chunk *chunk)
 {
 	struct process *process = process_get(d, chunk->tgid, false);
@@ -141,6 +154,7 @@ void binding_take(struct daemon *d, const struct sluice_chunk *chunk)
 	flow = find_flow(d, process, library, &stash->object);
 	if (!flow)
 		return;
+	note_unbound(d, flow, chunk);
 	if (!flow->is_bound)
 		flow_bind(d, flow, library);
 	STAILQ_FOREACH (piece, &stash->pieces, next)

@@ -15,7 +15,7 @@
 enum {
 	QUIET_MS = DECIDE_AFTER_MS, // nothing more was written for so long: it is whole
 	WHOLE_AT_LATEST_MS = 200,
-	HEAD_BYTES = 400, // of a request's head and its JSON around the text, about
+	HEAD_BYTES = 250, // of a request's head and its JSON around the text, about
 };
 
 static uint64_t data_bytes_of(struct daemon *d, const struct flow *flow)

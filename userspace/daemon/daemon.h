@@ -48,7 +48,8 @@ enum {
 	HELLO_MS = 950,
 	UNDECIDED_MS = 190,
 	CONSUME_MS = 20,     // of events in one turn of the loop
-	PROBE_AGAIN_S = 5,   // at most so often, if a probed process writes unseen
+	PROBE_AGAIN_S = 1,   // a probed process is looked at again at most so often
+	FORKED_MS = 20,      // until a child that was forked is probed
 	UNPRICED_S = 60,     // a warning of models without a price at most so often
 	STASH_BYTES = 65536, // plaintext kept for one session whose flow is not known yet
 	YIELDS_KEPT = 64,    // models whose answers were read
@@ -76,7 +77,7 @@ struct exchange {
 	double amounts[N_RESOURCES]; // what it is expected to take
 	struct kept_label *kept;     // since it was submitted
 	size_t n_kept;
-	uint64_t head_ns, submitted_ns, decided_ns, answered_ns; // 0: not yet
+	uint64_t begun_ns, head_ns, submitted_ns, decided_ns, answered_ns; // 0: not yet
 	bool request_complete, response_complete;
 	bool is_burst;    // only its bytes are known
 	bool is_detained; // it may leave and cannot: what was written behind it must wait
@@ -107,6 +108,7 @@ struct flow {
 	struct library *library; // whose probes showed its plaintext; NULL: none yet
 
 	bool is_bound;             // its plaintext was seen
+	uint64_t bound_ns;         // since when
 	const char *opaque_reason; // static; NULL: it is understood
 	bool counts_bursts;        // it is opaque, and governed by its records
 	bool is_held;              // the kernel keeps a segment of it, as far as the daemon knows
@@ -117,6 +119,7 @@ struct flow {
 	bool has_twin; // an ACK waits in `twin` to be sent if the flow stays held
 	struct sluice_twin twin;
 	uint64_t granted;     // as the kernel's gate has it
+	uint64_t unbound_end; // written under its session's name alone, see struct sluice_gate
 	uint64_t pushed_ns;   // last
 	uint64_t released_ns; // when its gate was opened, until it is pushed; 0: no push is due
 
@@ -311,6 +314,9 @@ void exchange_labels(struct daemon *d, const struct exchange *exchange, const ch
 void exchange_ask(struct daemon *d, const struct exchange *exchange, struct ask *ret);
 
 // hold.c
+// 0, or -errno: the kernel's table is full.
+int flow_set_gate(struct daemon *d, const struct flow *flow, enum sluice_gate_mode mode,
+		  uint64_t granted);
 void flow_update_gate(struct daemon *d, struct flow *flow, uint64_t decided_ns);
 // Whether the kernel keeps a segment of it now.
 bool flow_is_kept(struct daemon *d, const struct flow *flow);

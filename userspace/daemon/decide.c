@@ -176,10 +176,28 @@ static bool must_do(struct flow *flow, const struct exchange *exchange, bool is_
 	       target_is_full(&flow->target);
 }
 
+// What it has begun with is no request yet: a head, or HTTP/2's preface, whose end does not come.
+// Where a request may end is not known then, and what was written must not wait for it.
+static bool is_stuck(struct flow *flow, const struct exchange *exchange)
+{
+	uint64_t begun_ns = exchange ? exchange->begun_ns : flow->bound_ns;
+
+	if (exchange ? exchange->head_ns != 0
+		     : conversation_protocol(flow->conversation) != PROTOCOL_UNKNOWN)
+		return false;
+	if (clock_now_ns() - begun_ns >= DECIDE_LATEST_MS * NS_PER_MS)
+		return flow->is_held;
+	if (!evtimer_pending(flow->timer, NULL))
+		flow_set_timer(flow, DECIDE_LATEST_MS + 1);
+	return false;
+}
+
 void flow_submit_if_due(struct daemon *d, struct flow *flow, bool is_timeout)
 {
 	struct exchange *exchange;
 
+	if (!flow->opaque_reason && !flow->is_aborted && is_stuck(flow, flow_first_waiting(flow)))
+		flow_set_opaque(d, flow, "what it has begun is no whole head of a request");
 	while (!flow->opaque_reason && !flow->is_aborted && !flow->doomed_by &&
 	       (exchange = flow_first_waiting(flow)) && exchange->state == EXCHANGE_READING) {
 		const struct request *r =

@@ -143,6 +143,8 @@ static void on_request(struct daemon *d, struct exchange *exchange, enum convers
 	struct flow *flow = exchange->flow;
 
 	exchange->request = *r;
+	if (event == REQUEST_STARTED)
+		exchange->begun_ns = clock_now_ns();
 	if (event == REQUEST_HEAD) {
 		exchange->head_ns = clock_now_ns();
 		flow_set_timer(flow, DECIDE_AFTER_MS);

@@ -160,9 +160,10 @@ void flow_begin(struct daemon *d, const struct sluice_hello *hello)
 	}
 	if (is_shut_out(d, flow))
 		flow_abort(d, flow);
-	else if (!hello->held)
+	else if (!hello->held) {
 		process_probe(d, flow->process);
-	else if (flow->process->state == PROCESS_PROBED)
+		process_probe_again(d, flow->process);
+	} else if (flow->process->state == PROCESS_PROBED)
 		flow_push(d, flow); // it became so since
 	else
 		wait_for_probes(d, flow);
@@ -181,9 +182,10 @@ void flow_bind(struct daemon *d, struct flow *flow, struct library *library)
 		return;
 	}
 	flow->is_bound = true;
+	flow->bound_ns = clock_now_ns();
 	flow->library = library;
 	flow_set_timer(flow, 0);
-	if (kernel_set_gate(d->kernel, flow->target.cookie, SLUICE_GATE_GOVERNED, 0))
+	if (flow_set_gate(d, flow, SLUICE_GATE_GOVERNED, 0))
 		flow_set_opaque(d, flow, "the kernel's table of flows is full");
 }
 
@@ -204,6 +206,8 @@ void flow_take(struct daemon *d, struct flow *flow, const struct sluice_chunk *c
 
 	if (flow->opaque_reason || flow->is_aborted)
 		return;
+	if (chunk->tgid != flow->target.tgid) // a child of its process has the socket, too
+		flow->target.other_tgid = chunk->tgid;
 	if (chunk->direction == SLUICE_READ) {
 		if (!flow->responses_unknown)
 			conversation_received(c, chunk->offset, chunk->data, chunk->length);
@@ -238,7 +242,7 @@ static void govern_by_bursts(struct daemon *d, struct flow *flow, bool was_waiti
 	kernel_read_flow(d->kernel, flow->target.cookie, &seen);
 	flow->bursts_begun = flow->bursts_granted = bursts_past(flow, &seen, was_waiting);
 	flow->granted = flow->bursts_granted;
-	if (kernel_set_gate(d->kernel, flow->target.cookie, SLUICE_GATE_BURSTS, flow->granted)) {
+	if (flow_set_gate(d, flow, SLUICE_GATE_BURSTS, flow->granted)) {
 		kernel_forget_flow(d->kernel, flow->target.cookie, flow->born.random);
 		return;
 	}
@@ -275,8 +279,7 @@ void flow_set_opaque(struct daemon *d, struct flow *flow, const char *reason)
 	}
 	if (d->policy->opaque == OPAQUE_GOVERN)
 		govern_by_bursts(d, flow, was_waiting);
-	else if (kernel_set_gate(d->kernel, flow->target.cookie, SLUICE_GATE_PASS,
-				 SLUICE_GRANT_ALL))
+	else if (flow_set_gate(d, flow, SLUICE_GATE_PASS, SLUICE_GRANT_ALL))
 		kernel_forget_flow(d->kernel, flow->target.cookie, flow->born.random);
 	flow_push(d, flow);
 }

@@ -59,6 +59,15 @@ bool flow_is_kept(struct daemon *d, const struct flow *flow)
 	       seen.flags & SLUICE_FLOW_HELD;
 }
 
+int flow_set_gate(struct daemon *d, const struct flow *flow, enum sluice_gate_mode mode,
+		  uint64_t granted)
+{
+	const struct sluice_gate gate = {
+		.granted = granted, .unbound_end = flow->unbound_end, .mode = mode};
+
+	return kernel_set_gate(d->kernel, flow->target.cookie, &gate);
+}
+
 void flow_update_gate(struct daemon *d, struct flow *flow, uint64_t decided_ns)
 {
 	enum sluice_gate_mode mode =
@@ -69,7 +78,7 @@ void flow_update_gate(struct daemon *d, struct flow *flow, uint64_t decided_ns)
 	if ((flow->opaque_reason && !flow->counts_bursts) || flow->is_aborted ||
 	    granted == flow->granted)
 		return;
-	if (kernel_set_gate(d->kernel, flow->target.cookie, mode, granted)) {
+	if (flow_set_gate(d, flow, mode, granted)) {
 		flow_set_opaque(d, flow, "the kernel's table of flows is full");
 		return;
 	}

@@ -45,7 +45,7 @@ void process_probe(struct daemon *d, struct process *process)
 		process->state = PROCESS_ATTACHING;
 }
 
-// It writes what no probe sees: it may have loaded another library since.
+// It may have loaded another library since.
 void process_probe_again(struct daemon *d, struct process *process)
 {
 	uint64_t now = clock_now_ns();
@@ -57,18 +57,31 @@ void process_probe_again(struct daemon *d, struct process *process)
 	}
 }
 
+static void on_child_due(evutil_socket_t fd, short what, void *tgid)
+{
+	struct process *process = process_get(the_daemon, (uint32_t)(uintptr_t)tgid, false);
+
+	(void)fd, (void)what;
+	if (process)
+		process_probe(the_daemon, process);
+}
+
 // The child may go on with connections that its parent has opened. For those that it opens itself
-// there is time at its ClientHello.
+// there is time at its ClientHello. Most children become another program at once, and then they are
+// gone from here (SLUICE_EVENT_GONE) when this is due.
 void process_forked(struct daemon *d, uint32_t parent, uint32_t child)
 {
-	const struct process *from = process_get(d, parent, false);
-	struct process *process;
+	const struct timeval wait = {.tv_usec = FORKED_MS * 1000};
+	struct process *from = process_get(d, parent, false);
+	struct flow *flow;
 
-	if (!from || LIST_EMPTY(&from->flows))
-		return;
-	process = process_get(d, child, true);
-	if (process)
-		process_probe(d, process);
+	if (from)
+		LIST_FOREACH (flow, &from->flows, in_process)
+			if (!flow->target.other_tgid)
+				flow->target.other_tgid = child;
+	if (from && !LIST_EMPTY(&from->flows) && process_get(d, child, true))
+		event_base_once(d->base, -1, EV_TIMEOUT, on_child_due, (void *)(uintptr_t)child,
+				&wait);
 }
 
 // It has ended, or become another program by exec: its probes go, and its number may come again.

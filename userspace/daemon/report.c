@@ -206,7 +206,8 @@ static void add_flow(struct daemon *d, struct flow *flow, void *list)
 	object_add_text(o, "protocol", flow_protocol(flow));
 	object_add_flag(o, "opaque", flow->opaque_reason);
 	object_add_text(o, "why_opaque", flow->opaque_reason);
-	object_add_text(o, "container", flow->identity.container);
+	object_add_text(o, "container",
+			flow->identity.container[0] ? flow->identity.container : NULL);
 	add_timing(o, &flow->last);
 	object_add_text(o, "library", flow->library ? flow->library->path : NULL);
 	object_add_text(o, "address", flow->address);

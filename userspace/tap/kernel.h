@@ -43,8 +43,7 @@ typedef int (*kernel_event_fn)(void *ctx, void *event, size_t bytes);
 int kernel_ring_open(struct kernel *k, kernel_event_fn fn, void *ctx); // its epoll fd, or -errno
 int kernel_consume(struct kernel *k);                                  // events, or -errno
 
-int kernel_set_gate(struct kernel *k, uint64_t cookie, enum sluice_gate_mode mode,
-		    uint64_t granted);
+int kernel_set_gate(struct kernel *k, uint64_t cookie, const struct sluice_gate *gate);
 int kernel_read_flow(struct kernel *k, uint64_t cookie, struct sluice_flow *ret);
 // Enters a flow that the kernel has not seen the birth of. -EEXIST: it has.
 int kernel_adopt_flow(struct kernel *k, uint64_t cookie, const struct sluice_flow *flow);
@@ -54,6 +53,9 @@ void kernel_forget_past(struct kernel *k, uint64_t cookie, const uint8_t *random
 void kernel_forget_flow(struct kernel *k, uint64_t cookie, const uint8_t *random);
 int kernel_set_tapped(struct kernel *k, uint32_t tgid, bool tapped);
 int kernel_set_library(struct kernel *k, uint32_t id, const struct sluice_library *library);
+// What an SSL object has written under its own name. -ENOENT: nothing.
+int kernel_read_session(struct kernel *k, const struct sluice_session *session,
+			struct sluice_session_bytes *ret);
 void kernel_forget_session(struct kernel *k, const struct sluice_session *session);
 // Removes the reads that goroutines of a process were in when it ended. Any thread.
 void kernel_forget_reads(struct kernel *k, uint32_t tgid);

@@ -166,11 +166,9 @@ int kernel_consume(struct kernel *k)
 	return ring_buffer__consume(k->ring);
 }
 
-int kernel_set_gate(struct kernel *k, uint64_t cookie, enum sluice_gate_mode mode, uint64_t granted)
+int kernel_set_gate(struct kernel *k, uint64_t cookie, const struct sluice_gate *gate)
 {
-	struct sluice_gate gate = {.granted = granted, .mode = mode};
-
-	return bpf_map_update_elem(bpf_map__fd(k->skel->maps.gates), &cookie, &gate, BPF_ANY);
+	return bpf_map_update_elem(bpf_map__fd(k->skel->maps.gates), &cookie, gate, BPF_ANY);
 }
 
 int kernel_read_flow(struct kernel *k, uint64_t cookie, struct sluice_flow *ret)
@@ -208,6 +206,12 @@ int kernel_set_tapped(struct kernel *k, uint32_t tgid, bool tapped)
 int kernel_set_library(struct kernel *k, uint32_t id, const struct sluice_library *library)
 {
 	return bpf_map_update_elem(bpf_map__fd(k->skel->maps.libraries), &id, library, BPF_ANY);
+}
+
+int kernel_read_session(struct kernel *k, const struct sluice_session *session,
+			struct sluice_session_bytes *ret)
+{
+	return bpf_map_lookup_elem(bpf_map__fd(k->skel->maps.unbound), session, ret);
 }
 
 void kernel_forget_session(struct kernel *k, const struct sluice_session *session)

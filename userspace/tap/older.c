@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
@@ -22,7 +23,7 @@ struct search {
 	size_t n_ports;
 	struct older *out;
 	size_t n, max;
-	uint32_t netns; // which is looked through
+	uint32_t netns; // which the thread is in
 	uint32_t seen[OLDER_NAMESPACES_MOST];
 	size_t n_seen;
 };
@@ -53,6 +54,7 @@ static void take(struct search *s, const struct inet_diag_msg *msg)
 	if (s->n == s->max || !is_wanted(s, ntohs(msg->id.idiag_dport)))
 		return;
 	*older = (struct older){
+		// sock_diag_save_cookie() gives the socket one if it has none yet.
 		.cookie = (uint64_t)msg->id.idiag_cookie[1] << 32 | msg->id.idiag_cookie[0],
 		.inode = msg->idiag_inode,
 		.netns = s->netns,
@@ -66,6 +68,15 @@ static void take(struct search *s, const struct inet_diag_msg *msg)
 	s->n++;
 }
 
+static int error_of(const struct nlmsghdr *header)
+{
+	const struct nlmsgerr *message = NLMSG_DATA(header);
+
+	return header->nlmsg_len >= NLMSG_LENGTH(sizeof(*message)) && message->error
+		       ? message->error
+		       : -EPROTO;
+}
+
 // 1: more follows; 0: that was all; or -errno.
 static int take_answers(struct search *s, const char *buffer, int bytes)
 {
@@ -75,7 +86,7 @@ static int take_answers(struct search *s, const char *buffer, int bytes)
 		if (header->nlmsg_type == NLMSG_DONE)
 			return 0;
 		if (header->nlmsg_type == NLMSG_ERROR)
-			return -EIO;
+			return error_of(header);
 		if (header->nlmsg_len >= NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
 			take(s, NLMSG_DATA(header));
 	}
@@ -113,18 +124,16 @@ static int dump(struct search *s, uint8_t family)
 	return more;
 }
 
-static bool is_new(struct search *s, uint32_t netns)
+static bool is_new(const struct search *s, uint32_t netns)
 {
 	for (size_t i = 0; i < s->n_seen; i++)
 		if (s->seen[i] == netns)
 			return false;
-	if (s->n_seen == OLDER_NAMESPACES_MOST)
-		return false;
-	s->seen[s->n_seen++] = netns;
-	return true;
+	return s->n_seen < OLDER_NAMESPACES_MOST;
 }
 
-// Looks through the network namespace of a process, if that was not done yet.
+// Looks through the network namespace of a process, if that was not done yet. A process that ends
+// meanwhile is none; of others in its namespace each gets its turn.
 static int look_into(struct search *s, const char *pid)
 {
 	CLEANUP_CLOSE int fd = -1;
@@ -135,7 +144,10 @@ static int look_into(struct search *s, const char *pid)
 	if (stat(path, &st) || !is_new(s, st.st_ino))
 		return 0;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || setns(fd, CLONE_NEWNET))
+	if (fd < 0 || fstat(fd, &st) || !is_new(s, st.st_ino))
+		return 0;
+	s->seen[s->n_seen++] = st.st_ino;
+	if (st.st_ino != s->netns && setns(fd, CLONE_NEWNET))
 		return -errno;
 	s->netns = st.st_ino;
 	return dump(s, AF_INET) ?: dump(s, AF_INET6);
@@ -165,7 +177,7 @@ static void look_through_descriptors(struct search *s, const char *pid)
 {
 	CLEANUP_CLOSEDIR DIR *dir = NULL;
 	struct dirent *entry;
-	char path[64], link[64];
+	char path[64], link[64], comm[SLUICE_COMM_BYTES] = "";
 
 	snprintf(path, sizeof(path), "/proc/%.16s/fd", pid);
 	dir = opendir(path);
@@ -174,13 +186,15 @@ static void look_through_descriptors(struct search *s, const char *pid)
 		struct older key = {}, *found;
 
 		link[n > 0 ? n : 0] = 0;
-		if (sscanf(link, "socket:[%lu]", &key.inode) != 1)
+		if (sscanf(link, "socket:[%" SCNu64 "]", &key.inode) != 1)
 			continue;
 		found = bsearch(&key, s->out, s->n, sizeof(*s->out), by_inode);
 		if (!found || found->tgid)
 			continue;
 		found->tgid = (uint32_t)atoi(pid);
-		read_comm(pid, found->comm);
+		if (!comm[0])
+			read_comm(pid, comm);
+		memcpy(found->comm, comm, sizeof(comm));
 	}
 }
 
@@ -199,9 +213,13 @@ int older_find(const uint16_t *ports, size_t n_ports, struct older *out, size_t 
 	struct search s = {.ports = ports, .n_ports = n_ports, .out = out, .max = max};
 	CLEANUP_CLOSEDIR DIR *proc = opendir("/proc");
 	struct dirent *entry;
+	struct stat own;
 	int err = 0;
 
-	while (proc && (entry = readdir(proc)))
+	if (!proc || stat("/proc/thread-self/ns/net", &own))
+		return -errno;
+	s.netns = own.st_ino;
+	while ((entry = readdir(proc)))
 		if (isdigit((unsigned char)entry->d_name[0]))
 			err = look_into(&s, entry->d_name) ?: err;
 	if (!s.n)

@@ -1,5 +1,6 @@
 // The TCP connections on this host that were there before the daemon, in every network namespace.
-// The kernel programs have not seen their birth, so sock_diag tells of them (sock_diag(7)).
+// The kernel programs have not seen their birth, so sock_diag tells of them (sock_diag(7)), and
+// /proc/PID/fd whose they are. That is looked through once, however many there are.
 #ifndef SLUICE_TAP_OLDER_H
 #define SLUICE_TAP_OLDER_H
 
@@ -13,7 +14,7 @@ struct older {
 	uint64_t cookie;
 	uint64_t inode; // of the socket, in /proc/PID/fd
 	uint32_t netns; // inode of its network namespace
-	uint32_t tgid;  // of a process that has it open; 0: none was found
+	uint32_t tgid;  // of a process that has it open: of several, the one of the lowest number
 	uint32_t uid;
 	uint16_t family;
 	uint16_t port, local_port;              // host byte order

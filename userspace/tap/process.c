@@ -5,7 +5,7 @@
 #include <string.h>
 #include "base/cleanup.h"
 
-enum { MAX_USERS = 256 };
+enum { MAX_USERS = 256, CONTAINER_ID_DIGITS = 64 };
 
 static void read_cgroup(uint32_t tgid, char *ret, size_t bytes)
 {
@@ -39,44 +39,86 @@ static void find_unit(const char *cgroup, char *ret, size_t bytes)
 	}
 }
 
-static bool is_container_id(const char *name, size_t bytes)
+static bool ends_in(const char *text, const char *suffix)
 {
-	return bytes == 64 && strspn(name, "0123456789abcdef") >= bytes;
+	size_t n = strlen(text), m = strlen(suffix);
+
+	return n >= m && !strcmp(text + n - m, suffix);
 }
 
-// A component of a cgroup's path: the id stands by itself (Docker's cgroupfs driver, Kubernetes,
-// ECS) or between a runtime's name and ".scope" (systemd drivers: docker-ID.scope,
-// cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope); LXC and systemd-nspawn have names.
-static void find_in_component(const char *name, char *ret, size_t bytes)
+// The id that a container runtime has put into the name of a cgroup, or NULL. It stands by itself
+// (cgroupfs drivers, Kubernetes, ECS) or behind the runtime's name, which ends in "-" or, where a
+// systemd name was given to the cgroupfs driver, in ":".
+static const char *find_id(const char *name, size_t length)
 {
-	static const char *const prefixes[] = {"lxc.payload.", "machine-", "systemd-nspawn@"};
-	const char *end = strrchr(name, '.'), *dash = strrchr(name, '-');
-	const char *id = dash && end && !strcmp(end, ".scope") ? dash + 1 : name;
-	size_t length = id == name ? strlen(name) : (size_t)(end - id);
+	const char *id = name + length - CONTAINER_ID_DIGITS;
 
-	if (is_container_id(id, length)) {
-		snprintf(ret, bytes, "%.*s", (int)length, id);
+	if (length < CONTAINER_ID_DIGITS || strspn(id, "0123456789abcdef") < CONTAINER_ID_DIGITS)
+		return NULL;
+	return id == name || id[-1] == '-' || id[-1] == ':' ? id : NULL;
+}
+
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+// Copies what systemd has escaped, "web\x2d1", as it was (systemd.unit(5), "String escaping").
+static void copy_unescaped(const char *from, size_t length, char *to, size_t bytes)
+{
+	const char *end = from + length;
+	size_t n = 0;
+
+	while (from < end && n + 1 < bytes) {
+		bool is_escaped = end - from >= 4 && from[0] == '\\' && from[1] == 'x' &&
+				  hex_digit(from[2]) >= 0 && hex_digit(from[3]) >= 0;
+
+		to[n++] = is_escaped ? (char)(hex_digit(from[2]) << 4 | hex_digit(from[3])) : *from;
+		from += is_escaped ? 4 : 1;
+	}
+	to[n] = 0;
+}
+
+// Containers that have names: those of LXC, machines of systemd, Cloud Foundry's.
+static const struct {
+	const char *parent, *prefix, *suffix;
+} NAMED[] = {
+	{NULL, "lxc.payload.", ""},
+	{"lxc", "", ""}, // LXC before 4.0, and Proxmox
+	{"garden", "", ""},
+	{NULL, "machine-", ".scope"},
+	{NULL, "systemd-nspawn@", ".service"},
+};
+
+// name: a component of a cgroup's path; parent: the one before, "" if it is the first.
+static void find_in_component(const char *parent, const char *name, char *ret, size_t bytes)
+{
+	size_t length = strlen(name) - (ends_in(name, ".scope") ? strlen(".scope") : 0);
+	const char *id = find_id(name, length);
+
+	if (id) {
+		snprintf(ret, bytes, "%.*s", CONTAINER_ID_DIGITS, id);
 		return;
 	}
-	for (size_t i = 0; i < sizeof(prefixes) / sizeof(*prefixes); i++) {
-		size_t n = strlen(prefixes[i]);
+	for (size_t i = 0; i < sizeof(NAMED) / sizeof(*NAMED); i++) {
+		size_t prefix = strlen(NAMED[i].prefix), suffix = strlen(NAMED[i].suffix);
 
-		if (strncmp(name, prefixes[i], n))
-			continue;
-		// The name of an LXC container may have dots; the others are units.
-		length = i == 0 || !end ? strlen(name + n) : (size_t)(end - name - n);
-		snprintf(ret, bytes, "%.*s", (int)length, name + n);
+		if ((!NAMED[i].parent || !strcmp(NAMED[i].parent, parent)) &&
+		    !strncmp(name, NAMED[i].prefix, prefix) && ends_in(name, NAMED[i].suffix) &&
+		    strlen(name) > prefix + suffix)
+			copy_unescaped(name + prefix, strlen(name) - prefix - suffix, ret, bytes);
 	}
 }
 
 void identity_find_container(const char *cgroup, char *ret, size_t bytes)
 {
 	char path[PATH_MAX], *rest = path, *name;
+	const char *parent = "";
 
 	*ret = 0;
 	snprintf(path, sizeof(path), "%s", cgroup);
-	while ((name = strsep(&rest, "/"))) // the innermost counts
-		find_in_component(name, ret, bytes);
+	for (; (name = strsep(&rest, "/")); parent = name) // the innermost counts
+		find_in_component(parent, name, ret, bytes);
 }
 
 static void read_exe(uint32_t tgid, char *ret, size_t bytes)

@@ -93,11 +93,37 @@ void request_builder_target(struct request_builder *builder, const char *bytes, 
 }
 
 // RFC 9112 section 3.2: "/path?query", or "https://host/path?query" as proxies are sent it.
+// Azure OpenAI names its models' deployments there: /openai/deployments/NAME/chat/completions. A
+// body that names a model knows better.
+static void read_deployment(struct request *r)
+{
+	static const char prefix[] = "/openai/deployments/";
+	const char *name = r->path + sizeof(prefix) - 1;
+
+	if (!strncmp(r->path, prefix, sizeof(prefix) - 1) && strchr(name, '/'))
+		text_copy(r->model, sizeof(r->model), name, strcspn(name, "/"));
+}
+
+// A WebSocket has no body: /v1/realtime?model=NAME.
+static void read_query(struct request *r, const char *query)
+{
+	static const char name[] = "model=";
+
+	for (; query; query = strchr(query, '&')) {
+		query++;
+		if (!strncmp(query, name, sizeof(name) - 1)) {
+			query += sizeof(name) - 1;
+			text_copy(r->model, sizeof(r->model), query, strcspn(query, "&#"));
+		}
+	}
+}
+
 static void read_path(struct request *r, char *target)
 {
 	const char *path = target;
 	char *authority;
 
+	read_query(r, strchr(target, '?'));
 	target[strcspn(target, "?#")] = '\0';
 	authority = *target == '/' ? NULL : strstr(target, "://");
 	if (authority) {
@@ -106,6 +132,7 @@ static void read_path(struct request *r, char *target)
 			path = "/";
 	}
 	text_copy(r->path, sizeof(r->path), path, strlen(path));
+	read_deployment(r);
 }
 
 // "Name", "name:443", "[::1]:443".

@@ -37,14 +37,13 @@ public class WithJava {
 	}
 
 	static void run(HttpClient client, String[] arguments, String id, byte[] body) throws Exception {
-		String hash = new BigInteger(1, MessageDigest.getInstance("SHA-256").digest(body)).toString(16);
+		BigInteger hash = new BigInteger(1, MessageDigest.getInstance("SHA-256").digest(body));
 		HttpRequest request = HttpRequest
 			.newBuilder(URI.create("https://api.openai.com:" + arguments[0] + "/v1/chat/completions"))
 			.header("Authorization", "Bearer " + arguments[2]).header("X-Test-Id", id)
 			.header("Content-Type", "application/json")
 			.POST(HttpRequest.BodyPublishers.ofByteArray(body)).build();
-		tell("sending", id, String.format("\"sha256\": \"%64s\", \"bytes\": %d", hash, body.length)
-			.replace("\" ", "\"0"));
+		tell("sending", id, String.format("\"sha256\": \"%064x\", \"bytes\": %d", hash, body.length));
 		long begin = System.nanoTime();
 		try {
 			HttpResponse<String> answer =

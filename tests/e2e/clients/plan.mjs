@@ -3,6 +3,7 @@
 
 import { createHash } from 'node:crypto';
 import dns from 'node:dns';
+import { once } from 'node:events';
 import fs from 'node:fs';
 
 export const HOST = 'api.openai.com';
@@ -57,6 +58,13 @@ function describe(error) {
 	return { name: error.constructor.name, message: [code, name, message].join(' ') };
 }
 
+// Waits for a line from stdin, while the other lanes go on.
+async function word() {
+	fs.writeSync(1, '{"event": "ready"}\n');
+	await once(process.stdin, 'data');
+	process.stdin.pause();
+}
+
 // run(item, sending) returns {status, text, or usage and deltas}, and calls sending(body) just before
 // it sends.
 export async function follow(run) {
@@ -66,6 +74,8 @@ export async function follow(run) {
 	}
 	await Promise.all(plan.lanes.map(async (lane) => {
 		for (const item of lane) {
+			if (item.pause)
+				await word();
 			let begin = 0;
 			const ms = () => performance.now() - begin;
 			const sending = (body) => {

@@ -4,7 +4,8 @@ happened. Each client is a program of its own: with_X.py PLAN.
 The plan is a file of JSON: {port, family (4 or 6), ca, key, lanes, wait, options}. With wait, a client says
 "ready" when it has started, and goes on when it reads a line from stdin. A lane is a list of requests
 that follow each other; lanes run side by side. A request: {id, method, path, body, chunked}, and
-headers, if it has more than each has. What happens is told on stdout, a line of JSON for each event:
+headers, if it has more than each has. One of Node's may also have pause: its lane waits before it, as with wait, and
+the others go on. What happens is told on stdout, a line of JSON for each event:
 
     {"event": "ready"}
     {"event": "sending", "id", "t", "sha256", "bytes"}    just before it is sent; sha256 of its body

@@ -1,4 +1,4 @@
-// Deno's fetch: Rust's rustls in a static program without symbols. Its authorities come from --cert.
+// Deno's fetch: Rust's rustls, linked into a program without symbols. Its authorities come from --cert.
 
 const plan = JSON.parse(Deno.readTextFileSync(Deno.args[0]));
 

@@ -27,7 +27,7 @@ await follow((item, sending) => new Promise((resolve, reject) => {
 	});
 	stream.on('response', (fields) => { status = fields[':status']; });
 	stream.on('data', (piece) => pieces.push(piece));
-	stream.on('end', () => resolve({ status, text: Buffer.concat(pieces).toString() }));
+	stream.on('end', () => status && resolve({ status, text: Buffer.concat(pieces).toString() }));
 	stream.on('close', () => reject(new Error(`the stream is closed, code ${stream.rstCode}`)));
 	stream.on('error', reject);
 	stream.end(body);

@@ -1,8 +1,9 @@
 // The official Node client. A request whose body says stream is read event by event; a GET lists the
-// models; the path says whether it is a chat or a response. Option of the plan: retries (0), how often the client may try again.
+// models; the path says whether it is a chat or a response. Option of the plan: retries (0), how often
+// the client may try again.
 
 import OpenAI from 'openai';
-import { follow, headers, plan } from './plan.mjs';
+import { follow, headers, isDelta, plan } from './plan.mjs';
 
 await fetch('data:,'); // Node loads it at its first call: that is not what is measured
 await follow(async (item, sending) => {
@@ -19,9 +20,11 @@ await follow(async (item, sending) => {
 	const api = item.path.endsWith('/responses') ? client.responses : client.chat.completions;
 	const { data, response } = await api.create(item.body, options).withResponse();
 	if (!item.body.stream)
-		return { status: response.status, usage: data.usage };
-	let usage = null;
-	for await (const event of data)
+		return { status: response.status, usage: data.usage, deltas: 0 };
+	let usage = null, deltas = 0;
+	for await (const event of data) {
 		usage = event.usage ?? event.response?.usage ?? usage;
-	return { status: response.status, usage };
+		deltas += isDelta(event);
+	}
+	return { status: response.status, usage, deltas };
 });

@@ -1,6 +1,5 @@
-"""Python requests: a Session for each lane. chunked: the body is a generator."""
-import json
-
+"""Python requests: a Session for each lane. chunked: the body is a generator. Option of the plan: proxy, the URL of
+one to be used."""
 import requests
 
 from plan import TIMEOUT_S, Attempt, Plan, in_chunks
@@ -17,7 +16,8 @@ def run(session, item):
             request.headers["Content-Type"] = "application/json"
             request.json, request.data = None, in_chunks(body)
         attempt.sending(body)
-        answer = session.send(session.prepare_request(request), verify=plan.ca, timeout=TIMEOUT_S)
+        proxies = {"https": plan.options["proxy"]} if "proxy" in plan.options else {}
+        answer = session.send(session.prepare_request(request), verify=plan.ca, timeout=TIMEOUT_S, proxies=proxies)
         attempt.done(answer.status_code, answer.content)
 
 

@@ -13,7 +13,7 @@ from plan import Attempt, Plan
 
 async def turn(session, item):
     with Attempt(item) as attempt:
-        text = json.dumps({"type": "response.create", "response": item["body"]})
+        text = json.dumps({"type": "response.create", "event_id": item["id"], "response": item["body"]})
         attempt.sending(text.encode())
         await session.send_str(text)
         async for message in session:
