@@ -216,13 +216,13 @@ static __always_inline void emit_burst(__u64 cookie, __u32 number)
 	bpf_ringbuf_submit(event, 0);
 }
 
-// Nothing was written, as far as the probes tell, since the burst before, and all that was had
-// left: they have failed, or another process writes, or a function that is not probed. The first
-// burst's plaintext may have come under its session's name (map `unbound`).
+// All that was written, as far as the probes tell, had left before this burst began: they have
+// failed, or another process writes, or a function that is not probed. The first burst's plaintext
+// may have come under its session's name (map `unbound`).
 static __always_inline int is_unseen(const struct sluice_gate *gate, const struct sluice_flow *flow)
 {
 	return gate && gate->mode == SLUICE_GATE_GOVERNED && flow->burst > 1 &&
-	       flow->write_end == flow->burst_write_end && flow->data_bytes >= flow->write_end;
+	       flow->write_end == flow->told_end;
 }
 
 static __always_inline void count_bursts(__u64 cookie, const struct sluice_gate *gate,
@@ -236,7 +236,6 @@ static __always_inline void count_bursts(__u64 cookie, const struct sluice_gate 
 		flow->flags |= SLUICE_FLOW_UNSEEN;
 	if (flow->flags & SLUICE_FLOW_UNSEEN || (gate && gate->mode == SLUICE_GATE_BURSTS))
 		emit_burst(cookie, flow->burst);
-	flow->burst_write_end = flow->write_end;
 }
 
 // Of a flow whose plaintext is read (or may be yet). In TLS 1.3 the Finished looks like data: one

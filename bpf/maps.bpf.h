@@ -10,7 +10,7 @@
 #include "sluice/abi.h"
 
 #define MAX_FLOWS 65536
-#define RING_BYTES (4 << 20)
+#define RING_BYTES (8 << 20) // eight of the largest writes (SLUICE_MAX_PIECES)
 
 // socket cookie → flow. Written at connect() and by every program; read by the daemon, which
 // deletes a governed flow after its end (others go at sock_release). Full: the connection passes

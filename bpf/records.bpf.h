@@ -20,11 +20,13 @@ enum {
 	SHORT_RECORD_BYTES = 80,
 	// So much of short records may leave between two bursts; more is data, whoever cuts it up.
 	SHORT_BYTES_MOST = 2048,
+	RECORD_TAG_BYTES = 16, // of the ciphers of TLS 1.3 (RFC 8446 appendix B.4)
 };
 
 struct records {
 	__u32 end;         // sequence number behind its last record, which may end later
 	__u32 data_bytes;  // of its application data records, as far as they are in the segment
+	__u32 overhead;    // of these, what is no plaintext at least
 	__u32 short_bytes; // of those that are short
 	__u32 n_short;
 	__u8 has_data;     // application data, short records aside
@@ -61,6 +63,7 @@ static long scan_record(__u32 index, void *data)
 	r->ends_in_data = 0;
 	if (record.type == TLS_APPLICATION_DATA) {
 		r->data_bytes += length < left ? length : left;
+		r->overhead += RECORD_TAG_BYTES;
 		if (length <= SHORT_RECORD_BYTES) {
 			r->short_bytes += length;
 			r->n_short++;
@@ -138,10 +141,24 @@ static __always_inline void begin_burst(struct sluice_flow *flow, const struct p
 	}
 }
 
+// How much of what the probes have told of has left. It may run ahead by what records have besides
+// their tags, and is exact again whenever all has left.
+static __always_inline void note_told(struct sluice_flow *flow, const struct records *r)
+{
+	__u64 told = flow->told_end;
+
+	if (r->lost)
+		told = flow->write_end;
+	else if (r->data_bytes > r->overhead)
+		told += r->data_bytes - r->overhead;
+	flow->told_end = told < flow->write_end ? told : flow->write_end;
+}
+
 // The segment leaves.
 static __always_inline void note_records(struct sluice_flow *flow, const struct packet *p,
 					 const struct records *r)
 {
+	note_told(flow, r);
 	flow->record_end = r->end;
 	flow->data_bytes += r->data_bytes;
 	flow->short_bytes += r->short_bytes;

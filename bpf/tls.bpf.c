@@ -134,6 +134,9 @@ static __always_inline void adopt(struct sluice_flow *flow, __u64 ssl)
 	if (!flow->written && bytes->since_ns >= flow->born_ns) {
 		flow->written = bytes->written;
 		flow->write_end = bytes->write_end;
+		// It may have left before it could be told whose it was.
+		flow->told_end =
+			flow->data_bytes < flow->write_end ? flow->data_bytes : flow->write_end;
 	}
 	bpf_map_delete_elem(&unbound, &session);
 }

@@ -32,7 +32,7 @@
 #define SLUICE_HEADER_BYTES 120 // IPv4 or IPv6 and TCP headers with all options
 #define SLUICE_MAX_LIBRARIES 256
 #define SLUICE_PIECE_BYTES 16384 // plaintext in one chunk event at most
-#define SLUICE_MAX_PIECES 16     // chunk events of one SSL_write or SSL_read at most
+#define SLUICE_MAX_PIECES 64     // chunk events of one SSL_write or SSL_read at most: 1 MB
 #define SLUICE_OBJECT_BYTES 2048 // of an SSL object
 #define SLUICE_GRANT_ALL (~0ULL) // "until told otherwise"
 #define SLUICE_NO_POINTER (~0U)
@@ -88,14 +88,14 @@ struct sluice_flow {
 	__u64 request_begin;
 	__u64 frame_end;
 	// TLS records of what has left.
-	__u64 data_bytes;      // in application-data records
-	__u64 burst_write_end; // write_end when the burst began
-	__u64 burst_ns;        // when its last segment left
-	__u32 record_end;      // sequence number behind the last record begun
-	__u32 burst;           // how many have begun
-	__u32 burst_seq;       // where the last one began
-	__u32 burst_ack;       // what its last segment acknowledged
-	__u32 short_bytes;     // of short records since the last burst
+	__u64 data_bytes;     // in application-data records
+	__u64 told_end;       // of write_end, what has left
+	__u64 burst_ns;       // when its last segment left
+	__u32 record_end;     // sequence number behind the last record begun
+	__u32 burst;          // how many have begun
+	__u32 burst_seq;      // where the last one began
+	__u32 burst_ack;      // what its last segment acknowledged
+	__u32 short_bytes;    // of short records since the last burst
 	__u32 follows_frames; // it speaks HTTP/2, and frame_end is right. Not one of the flags, for
 			      // those are the gate's to write, and this the probes'
 };
@@ -110,8 +110,8 @@ enum sluice_gate_mode {
 // Written by the daemon only. A flow that has none is undecided.
 struct sluice_gate {
 	__u64 granted; // up to where bytes may leave: see above
-	// What was written before the kernel could name the flow of its session (map `unbound`), and is
-	// not in flow.write_end until the next write.
+	// What was written before the kernel could name the flow of its session (map `unbound`),
+	// and is not in flow.write_end until the next write.
 	__u64 unbound_end;
 	__u32 mode;
 	__u32 padding;

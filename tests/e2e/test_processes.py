@@ -64,7 +64,8 @@ def test_second_library(openai, cgroup, sluiced):
     program = start("library", cgroup("two"), openai, [[item(name) for name in names]],
                     options={"libraries": [str(libssl()), str(second), str(second)]})
     assert check_held(daemon, openai, program, "first")["library"] == str(libssl())
-    wait_for(lambda: daemon.queue() and len(program.events("sending")) == 2, 10, "the second one waits")
+    wait_for(lambda: daemon.queue() and len(program.events("sending")) == 2, 10,
+             lambda: f"the second one waits: {daemon.flows()}\n{daemon.log_text()}\n{program.events()}\n{program.errors()}")
     assert openai.row("second") is None
     assert check_held(daemon, openai, program, "third")["library"] == str(second)
     check_arrived(openai, program, names)

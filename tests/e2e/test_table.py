@@ -65,7 +65,7 @@ ROWS = {
     "Wget (GnuTLS)": ("wget", plain, False, True, 1),
     "Node 16 (OpenSSL 1.1.1)": ("node16-https", plain, True, True, 1),
     "Java HttpClient": ("java", plain, True, False, 2),
-    "Deno (rustls, static, stripped)": ("deno", plain, True, False, 2),
+    "Deno (rustls, stripped)": ("deno", plain, True, False, 2),
 }
 PROTOCOLS = {1: "http/1.1", 2: "h2"}
 # Where the title names the library, a part of the file's path in which it is.

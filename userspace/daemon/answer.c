@@ -62,6 +62,7 @@ void answer_begin(struct daemon *d, struct exchange *exchange, const struct resp
 {
 	if (exchange->state < EXCHANGE_ADMITTED) {
 		// It left all the same: mode observe, or a late daemon.
+		exchange->flow->doomed_by = NULL;
 		if (exchange->in_governor) {
 			exchange_over(d, exchange, true, NULL);
 			d->n.observed_waits++;
@@ -71,11 +72,11 @@ void answer_begin(struct daemon *d, struct exchange *exchange, const struct resp
 	}
 	exchange->state = EXCHANGE_RESPONDING;
 	exchange->answered_ns = clock_now_ns();
-	flow_update_gate(d, exchange->flow, clock_now_ns());
 	if (exchange->in_governor && was_refused(r))
 		give_back_charge(d, exchange);
 	if (exchange->in_governor && r->status != 429) // a 429 says more in its body
 		learn(d, exchange->id, r);
+	flow_update_gate(d, exchange->flow, clock_now_ns()); // may free the exchange
 }
 
 static struct timing timing_of(const struct exchange *exchange, const struct response *r)
@@ -122,6 +123,8 @@ void answer_turn(struct daemon *d, struct exchange *upgrade, const struct respon
 	cost_of_usage(r, exchange_price(d, &turn), turn.amounts);
 	turn.amounts[RESOURCE_TOKENS] = turn.amounts[RESOURCE_TOTAL_TOKENS];
 	turn.id = ++d->next_exchange;
+	if (r->model[0]) // else it stands in the URL
+		snprintf(turn.request.model, sizeof(turn.request.model), "%s", r->model);
 	turn.request.body_hash = 0; // it is no retry of another
 	turn.submitted_ns = turn.decided_ns = clock_now_ns();
 	exchange_ask(d, &turn, &ask);

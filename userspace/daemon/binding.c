@@ -71,12 +71,20 @@ static void add_piece(struct daemon *d, struct stash *stash, const struct sluice
 	STAILQ_INSERT_TAIL(&stash->pieces, piece, next);
 }
 
+// Of a connection that is older than the daemon none is known, and zeros stand everywhere.
+static bool has_random(const struct flow *flow)
+{
+	static const uint8_t none[SLUICE_RANDOM_BYTES];
+
+	return memcmp(flow->born.random, none, sizeof(none)) != 0;
+}
+
 static struct flow *flow_of_random(struct process *process, const uint8_t *random)
 {
 	struct flow *flow;
 
 	LIST_FOREACH (flow, &process->flows, in_process)
-		if (!memcmp(flow->born.random, random, SLUICE_RANDOM_BYTES))
+		if (has_random(flow) && !memcmp(flow->born.random, random, SLUICE_RANDOM_BYTES))
 			return flow;
 	return NULL;
 }
@@ -90,7 +98,7 @@ static struct flow *search(struct daemon *d, struct process *process, struct lib
 	int n = 0, found;
 
 	LIST_FOREACH (flow, &process->flows, in_process)
-		if (!flow->is_bound && n < MAX_RANDOMS) {
+		if (!flow->is_bound && has_random(flow) && n < MAX_RANDOMS) {
 			candidates[n] = flow;
 			memcpy(randoms[n++], flow->born.random, SLUICE_RANDOM_BYTES);
 		}

@@ -43,6 +43,7 @@ enum {
 	DECIDE_AFTER_MS = 5,     // … or it is complete, or, looked at every so often, the program
 				 // cannot go on writing …
 	DECIDE_LATEST_MS = 1000, // … or so long after its head
+	DECIDE_QUIET_MS = 20,    // … or, in HTTP/2, so long after more of it has come
 	TWIN_AFTER_MS = 10, // far below a peer's retransmission timeout (RFC 6298 §2.4; Linux: 200)
 	// Shorter than the kernel's own SLUICE_HELLO_NS and SLUICE_UNDECIDED_NS.
 	HELLO_MS = 950,
@@ -78,6 +79,7 @@ struct exchange {
 	struct kept_label *kept;     // since it was submitted
 	size_t n_kept;
 	uint64_t begun_ns, head_ns, submitted_ns, decided_ns, answered_ns; // 0: not yet
+	uint64_t body_bytes_seen, grown_ns; // of the body, and since when there is no more
 	bool request_complete, response_complete;
 	bool is_burst;    // only its bytes are known
 	bool is_detained; // it may leave and cannot: what was written behind it must wait

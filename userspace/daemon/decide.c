@@ -160,18 +160,46 @@ void exchange_submit(struct daemon *d, struct exchange *exchange)
 		deny(d, exchange, decision.policy, false);
 }
 
+static bool has_detained(const struct flow *flow)
+{
+	const struct exchange *exchange;
+
+	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow)
+		if (exchange->is_detained)
+			return true;
+	return false;
+}
+
+// Its program waits for the server to open the window (RFC 9113 §6.9), as it seems: 65,535 bytes at
+// first, for all streams, and what would make the server open it is kept.
+static bool has_no_window(const struct flow *flow, struct exchange *exchange)
+{
+	uint64_t now = clock_now_ns();
+
+	if (conversation_protocol(flow->conversation) != PROTOCOL_HTTP2)
+		return false;
+	if (!exchange->grown_ns || exchange->body_bytes_seen != exchange->request.body_bytes) {
+		exchange->body_bytes_seen = exchange->request.body_bytes;
+		exchange->grown_ns = now;
+	}
+	return (exchange->body_bytes_seen || has_detained(flow)) &&
+	       now - exchange->grown_ns >= DECIDE_QUIET_MS * NS_PER_MS;
+}
+
 // Whether what is known of a request that is still being written must do: enough of its body is
 // in, or its program would never finish it, for the send buffer is full of what is held, or it
-// waits for an answer to its head (100-continue, RFC 9110 §10.1.1), or for the server to open the
-// stream's window (RFC 9113 §6.9).
-static bool must_do(struct flow *flow, const struct exchange *exchange, bool is_timeout)
+// waits for an answer to its head (100-continue, RFC 9110 §10.1.1), or for the stream's window.
+static bool must_do(struct flow *flow, struct exchange *exchange, bool is_timeout)
 {
 	const struct request *r = &exchange->request;
 
-	if (r->body_bytes >= DECIDE_BODY_BYTES)
+	// Python's clients write the model behind the messages.
+	if (r->body_bytes >= DECIDE_BODY_BYTES && (r->model[0] || !r->has_json_body))
 		return true;
 	if (!is_timeout || !exchange->head_ns)
 		return false;
+	if (has_no_window(flow, exchange))
+		return true;
 	return clock_now_ns() - exchange->head_ns >= DECIDE_LATEST_MS * NS_PER_MS ||
 	       target_is_full(&flow->target);
 }
@@ -182,7 +210,7 @@ static bool is_stuck(struct flow *flow, const struct exchange *exchange)
 {
 	uint64_t begun_ns = exchange ? exchange->begun_ns : flow->bound_ns;
 
-	if (exchange ? exchange->head_ns != 0
+	if (exchange ? exchange->head_ns || exchange->request_complete
 		     : conversation_protocol(flow->conversation) != PROTOCOL_UNKNOWN)
 		return false;
 	if (clock_now_ns() - begun_ns >= DECIDE_LATEST_MS * NS_PER_MS)

@@ -80,7 +80,10 @@ void exchange_lost(struct daemon *d, struct exchange *exchange, const struct res
 		trace_add(d, exchange, r);
 	if (exchange->response_complete || !is_responding || !r) {
 		// What the provider has not been sent to the end, it does not count.
-		exchange_over(d, exchange, exchange->request_complete || is_responding, NULL);
+		exchange_over(d, exchange,
+			      (exchange->request_complete && !exchange->is_detained) ||
+				      is_responding,
+			      NULL);
 		return;
 	}
 	exchange_usage(d, exchange, r, used);
@@ -165,10 +168,9 @@ static void on_stream_lost(struct daemon *d, struct exchange *exchange, const st
 {
 	log_debug("flow %llu: a stream was reset, or its connection given up",
 		  (unsigned long long)exchange->flow->number);
-	exchange->request_complete = true;
 	if (exchange->state >= EXCHANGE_ADMITTED)
 		exchange_lost(d, exchange, r);
-	exchange->response_complete = true;
+	exchange->request_complete = exchange->response_complete = true;
 	if (exchange->state == EXCHANGE_READING)
 		labels_keep(d, exchange);
 }
@@ -180,8 +182,12 @@ static void on_responses_unknown(struct daemon *d, struct flow *flow)
 	flow->responses_unknown = true;
 	log_debug("flow %llu: its answers cannot be told apart any more",
 		  (unsigned long long)flow->number);
-	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow)
-		exchange->response_complete |= exchange->state >= EXCHANGE_ADMITTED;
+	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow) {
+		if (exchange->state < EXCHANGE_ADMITTED || exchange->response_complete)
+			continue;
+		trace_add(d, exchange, NULL);
+		exchange->response_complete = true;
+	}
 	flow_drop_finished(d, flow);
 }
 

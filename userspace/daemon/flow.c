@@ -214,6 +214,7 @@ void flow_take(struct daemon *d, struct flow *flow, const struct sluice_chunk *c
 		if (!flow->responses_unknown && chunk->skipped)
 			conversation_received_unseen(c, end, chunk->skipped);
 		flow_drop_finished(d, flow);
+		flow_submit_if_due(d, flow, false); // what one that left all the same kept waiting
 		return;
 	}
 	conversation_sent(c, chunk->offset, chunk->data, chunk->length);
@@ -224,23 +225,34 @@ void flow_take(struct daemon *d, struct flow *flow, const struct sluice_chunk *c
 		let_frames_go(d, flow);
 }
 
-// How many bursts have left, or were let go. Of a flow whose plaintext was read until now, what the
-// kernel keeps is the rest of a request that was let go, if none waits.
-static uint32_t bursts_past(const struct flow *flow, const struct sluice_flow *seen,
-			    bool was_waiting)
+// Whether what it writes is the rest of a request that was let go.
+static bool is_writing_rest(const struct flow *flow)
 {
-	bool is_rest = flow->is_bound && !was_waiting && !(seen->flags & SLUICE_FLOW_UNSEEN);
+	const struct exchange *last = TAILQ_LAST(&flow->exchanges, exchange_list);
+
+	if (flow_first_waiting(flow))
+		return false;
+	for (; last; last = TAILQ_PREV(last, exchange_list, in_flow))
+		if (!last->request_complete)
+			return true;
+	return false;
+}
+
+// How many bursts have left, or were let go.
+static uint32_t bursts_past(const struct sluice_flow *seen, bool is_writing)
+{
+	bool is_rest = is_writing && !(seen->flags & SLUICE_FLOW_UNSEEN);
 
 	return seen->burst && seen->flags & SLUICE_FLOW_HELD && !is_rest ? seen->burst - 1
 									 : seen->burst;
 }
 
-static void govern_by_bursts(struct daemon *d, struct flow *flow, bool was_waiting)
+static void govern_by_bursts(struct daemon *d, struct flow *flow, bool is_writing)
 {
 	struct sluice_flow seen = {};
 
 	kernel_read_flow(d->kernel, flow->target.cookie, &seen);
-	flow->bursts_begun = flow->bursts_granted = bursts_past(flow, &seen, was_waiting);
+	flow->bursts_begun = flow->bursts_granted = bursts_past(&seen, is_writing);
 	flow->granted = flow->bursts_granted;
 	if (flow_set_gate(d, flow, SLUICE_GATE_BURSTS, flow->granted)) {
 		kernel_forget_flow(d->kernel, flow->target.cookie, flow->born.random);
@@ -256,7 +268,7 @@ static void govern_by_bursts(struct daemon *d, struct flow *flow, bool was_waiti
 // or refused, as the policy says.
 void flow_set_opaque(struct daemon *d, struct flow *flow, const char *reason)
 {
-	bool was_waiting = flow_first_waiting(flow);
+	bool is_writing = is_writing_rest(flow);
 	struct exchange *exchange;
 
 	if (flow->opaque_reason || flow->is_aborted)
@@ -268,7 +280,8 @@ void flow_set_opaque(struct daemon *d, struct flow *flow, const char *reason)
 	log_debug("flow %" PRIu64 " (pid %u, %s) is opaque: %s", flow->number, flow->born.tgid,
 		  flow->born.comm, reason);
 	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow) {
-		exchange_over(d, exchange, exchange->state >= EXCHANGE_ADMITTED, NULL);
+		exchange_over(d, exchange,
+			      exchange->state >= EXCHANGE_ADMITTED && !exchange->is_detained, NULL);
 		exchange->state = EXCHANGE_ADMITTED; // nothing more is known of it
 		exchange->request_complete = exchange->response_complete = true;
 	}
@@ -278,7 +291,7 @@ void flow_set_opaque(struct daemon *d, struct flow *flow, const char *reason)
 		return;
 	}
 	if (d->policy->opaque == OPAQUE_GOVERN)
-		govern_by_bursts(d, flow, was_waiting);
+		govern_by_bursts(d, flow, is_writing);
 	else if (flow_set_gate(d, flow, SLUICE_GATE_PASS, SLUICE_GRANT_ALL))
 		kernel_forget_flow(d->kernel, flow->target.cookie, flow->born.random);
 	flow_push(d, flow);

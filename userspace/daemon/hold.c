@@ -104,7 +104,6 @@ void flow_push(struct daemon *d, struct flow *flow)
 {
 	int err;
 
-	flow->is_held = false;
 	flow->pushed_ns = clock_now_ns(); // what is refused from now on is another matter
 	err = target_push(&flow->target);
 	d->n.push_pidfd += !err;
@@ -122,6 +121,8 @@ void flow_push(struct daemon *d, struct flow *flow)
 		samples_add(&d->release_times, clock_now_ns() - flow->released_ns);
 	}
 	flow->released_ns = 0;
+	// Of what was written behind it, no event tells.
+	flow->is_held = flow_is_kept(d, flow);
 }
 
 void flow_abort(struct daemon *d, struct flow *flow)
@@ -129,11 +130,14 @@ void flow_abort(struct daemon *d, struct flow *flow)
 	struct exchange *exchange;
 	int err = target_abort(&flow->target);
 
+	if (err && !flow->is_bound && !flow->counts_bursts) // without a gate the kernel lets it go
+		flow_set_gate(d, flow, SLUICE_GATE_GOVERNED, 0);
 	flow->is_aborted = true; // the gate stays shut
 	flow_set_timer(flow, 0);
 	TAILQ_FOREACH (exchange, &flow->exchanges, in_flow)
 		exchange_over(d, exchange,
-			      exchange->request_complete || exchange->state == EXCHANGE_RESPONDING,
+			      (exchange->request_complete && !exchange->is_detained) ||
+				      exchange->state == EXCHANGE_RESPONDING,
 			      NULL);
 	flow->abort_failed = err && err != -ESRCH && err != -ENOENT;
 	if (flow->abort_failed) {
@@ -224,6 +228,19 @@ void flow_on_timer(evutil_socket_t fd, short what, void *arg)
 	daemon_govern(d);
 }
 
+// As the kernel's gate has it.
+static uint64_t write_end_of(const struct flow *flow, const struct sluice_flow *seen)
+{
+	return seen->write_end > flow->unbound_end ? seen->write_end : flow->unbound_end;
+}
+
+static bool is_all_read(const struct flow *flow, const struct sluice_flow *seen)
+{
+	return conversation_protocol(flow->conversation) == PROTOCOL_HTTP2 &&
+	       !flow->counts_bursts && !flow_first_waiting(flow) &&
+	       conversation_reached(flow->conversation) >= write_end_of(flow, seen);
+}
+
 // Something of the flow is kept although nothing of it waits, and was so a second ago: an event
 // was lost. It must not wait for ever for an answer to a question nobody heard.
 static bool is_forgotten(struct daemon *d, struct flow *flow)
@@ -238,7 +255,13 @@ static bool is_forgotten(struct daemon *d, struct flow *flow)
 	if (kernel_read_flow(d->kernel, flow->target.cookie, &seen) ||
 	    !(seen.flags & SLUICE_FLOW_HELD))
 		return false;
-	end = flow->counts_bursts ? seen.burst : seen.write_end;
+	if (is_all_read(flow, &seen)) { // and let go: what is kept has missed that
+		flow->is_held = true;
+		flow_update_gate(d, flow, 0);
+		flow_push(d, flow);
+		return false;
+	}
+	end = flow->counts_bursts ? seen.burst : write_end_of(flow, &seen);
 	if (end <= flow->granted)
 		return false;
 	flow->suspect_end = end;
@@ -261,13 +284,13 @@ static void mind_live_streams(struct daemon *d, struct flow *flow)
 	struct exchange *waiting = flow_first_waiting(flow);
 	bool has_live = flow_has_live_streams(flow), is_long;
 
-	if (conversation_protocol(flow->conversation) != PROTOCOL_HTTP2 || !waiting ||
-	    waiting->state != EXCHANGE_QUEUED)
+	if (!waiting || waiting->state != EXCHANGE_QUEUED)
 		return;
 	is_long = clock_now_ns() - waiting->submitted_ns > d->policy->http2_max_hold_ns;
 	if (flow->doomed_by && (!has_live || is_long)) {
 		flow_abort(d, flow);
-	} else if (!flow->doomed_by && has_live && is_long) {
+	} else if (conversation_protocol(flow->conversation) == PROTOCOL_HTTP2 &&
+		   !flow->doomed_by && has_live && is_long) {
 		log_debug("flow %" PRIu64 " is let go over the limit: other streams wait behind it",
 			  flow->number);
 		exchange_let_go(d, waiting);

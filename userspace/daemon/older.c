@@ -132,12 +132,14 @@ static void take_over(struct daemon *d, const struct older *older, const char *h
 	if (!host && older->port == HTTPS_PORT)
 		return;
 	flow = flow_add(d, &hello);
-	if (!flow)
+	if (!flow) {
 		kernel_forget_flow(d->kernel, older->cookie, hello.flow.random);
-	else
-		flow_set_opaque(d, flow,
-				host ? "older than the daemon"
-				     : "older than the daemon, and its host is not known");
+	} else if (host) {
+		flow_set_opaque(d, flow, "older than the daemon");
+	} else { // it may be anybody's: it passes, whatever the policy does with what is opaque
+		flow->opaque_reason = "older than the daemon, and its host is not known";
+		d->n.opaque++;
+	}
 }
 
 static void on_found(evutil_socket_t fd, short what, void *arg)

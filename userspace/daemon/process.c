@@ -105,7 +105,17 @@ static bool is_alive(uint32_t tgid)
 	return pidfd >= 0 && poll(&ended, 1, 0) == 0;
 }
 
-static void go_on(struct daemon *d, struct process *process)
+// Whether it has written already, before the probes came that would have seen it.
+static bool is_too_late(struct daemon *d, const struct flow *flow)
+{
+	struct sluice_flow seen;
+
+	return !kernel_read_flow(d->kernel, flow->target.cookie, &seen) && seen.burst &&
+	       !seen.write_end && seen.flags & SLUICE_FLOW_HELD;
+}
+
+// has_more: another library was found in a process that had been probed before.
+static void go_on(struct daemon *d, struct process *process, bool has_more)
 {
 	struct flow *flow, *following;
 
@@ -114,7 +124,9 @@ static void go_on(struct daemon *d, struct process *process)
 		if (flow->is_bound || flow->opaque_reason)
 			continue;
 		flow_set_timer(flow, 0);
-		if (process->state == PROCESS_PROBED)
+		if (has_more && is_too_late(d, flow))
+			flow_set_opaque(d, flow, "its probes were not in place in time");
+		else if (process->state == PROCESS_PROBED)
 			flow_push(d, flow);
 		else
 			flow_set_opaque(d, flow, "no TLS library with known probe points");
@@ -124,11 +136,14 @@ static void go_on(struct daemon *d, struct process *process)
 static void on_result(struct daemon *d, const struct attach_result *result)
 {
 	struct process *process = process_get(d, result->tgid, false);
+	bool was_probed, has_more;
 
 	if (!process || process->state == PROCESS_UNPROBED) {
 		attacher_forget(d->attacher, result->tgid);
 		return;
 	}
+	was_probed = process->state == PROCESS_PROBED;
+	has_more = was_probed && result->n_libraries > process->n_libraries;
 	process->n_libraries = result->n_libraries;
 	process->state = result->n_libraries > 0 ? PROCESS_PROBED : PROCESS_UNPROBED;
 	log_debug("process %u: %d TLS libraries, %.1f ms", result->tgid, result->n_libraries,
@@ -136,7 +151,8 @@ static void on_result(struct daemon *d, const struct attach_result *result)
 	if (process->state == PROCESS_PROBED && kernel_set_tapped(d->kernel, result->tgid, true))
 		log_warning("too many probed processes: the ClientHellos of %u wait each",
 			    result->tgid);
-	go_on(d, process);
+	if (!was_probed || has_more || process->state != PROCESS_PROBED)
+		go_on(d, process, has_more);
 	// If it ended before the kernel knew it as probed, no event tells.
 	if (process->state == PROCESS_PROBED && !is_alive(result->tgid)) {
 		kernel_set_tapped(d->kernel, result->tgid, false);

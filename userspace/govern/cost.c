@@ -152,7 +152,7 @@ static double text_tokens(const struct request *r, uint64_t unread_bytes)
 	double chars = (double)r->text_chars;
 
 	if (!r->body_json_whole)
-		chars += (double)unread_bytes;
+		chars += (double)unread_bytes + (double)r->unread_bytes;
 	return floor(chars / CHARS_PER_TOKEN);
 }
 

@@ -98,6 +98,8 @@ static int carry_admitted(struct governor *next, const struct ticket *old)
 			continue;
 		draws[n_draws] = old->draws[i];
 		draws[n_draws].class = (struct class){0};
+		if (old->is_detained) // as tickets_arrive() does it for the others
+			draws[n_draws].drawn_after = old->draws[i].limiter->drawn;
 		draws[n_draws++].limiter = old->draws[i].limiter->successor;
 	}
 	t = ticket_new(next, old->id, draws, n_draws);

@@ -138,7 +138,10 @@ const char *http2_why(const struct http2 *h)
 
 uint64_t http2_reached(const struct http2 *h)
 {
-	return h->client.frames.reached;
+	const struct http2_frames *f = &h->client.frames;
+
+	// A header that is cut in two may be that of HEADERS.
+	return f->state == FRAME_HEADER ? f->reached - (sizeof(f->header) - f->left) : f->reached;
 }
 
 const struct request *http2_request(const struct http2 *h, uint64_t stream)

@@ -33,6 +33,7 @@ struct request {
 	uint64_t end;
 	uint64_t content_length; // of the body, as the header says; REQUEST_ABSENT if it does not
 	uint64_t body_bytes;     // body bytes seen so far (chunk framing not counted)
+	uint64_t unread_bytes; // of them: text, as it seems, that was lost, or stands behind a gap
 	// Of the body (body_hash.h), as soon as its first 64 KB or all of it were seen; 0 until
 	// then, and for ever if a byte of them was lost.
 	uint64_t body_hash;

@@ -14,6 +14,7 @@
 //     input E content, … E {type,text}      as in messages
 //     input E E                             a number: a token of one of several inputs
 //     prompt, prompt E, prompt E E          as input
+//     input E output, arguments, input      as content (a tool's result and call)
 //     instructions                          a string: text
 //     system                                a string: text; an array: parts (Anthropic)
 //
@@ -46,6 +47,8 @@ enum key {
 	KEY_METADATA,
 	KEY_TOOLS,
 	KEY_FUNCTIONS,
+	KEY_OUTPUT,
+	KEY_ARGUMENTS,
 };
 
 static const char *const keys[] = {
@@ -69,6 +72,8 @@ static const char *const keys[] = {
 	[KEY_METADATA - 1] = "metadata",
 	[KEY_TOOLS - 1] = "tools",
 	[KEY_FUNCTIONS - 1] = "functions",
+	[KEY_OUTPUT - 1] = "output",
+	[KEY_ARGUMENTS - 1] = "arguments",
 	NULL,
 };
 
@@ -100,8 +105,15 @@ static bool is_element(const struct json_scanner *json, unsigned int depth)
 
 static bool is_in_content(const struct json_scanner *json)
 {
-	return (json->path[0] == KEY_MESSAGES || json->path[0] == KEY_INPUT) && json->depth >= 3 &&
-	       json->path[1] == JSON_ELEMENT && json->path[2] == KEY_CONTENT;
+	if (json->depth < 3 || json->path[1] != JSON_ELEMENT)
+		return false;
+	// What a tool was called with, and what it gave, in /responses.
+	if (json->path[0] == KEY_INPUT &&
+	    (json->path[2] == KEY_OUTPUT || json->path[2] == KEY_ARGUMENTS ||
+	     json->path[2] == KEY_INPUT))
+		return true;
+	return (json->path[0] == KEY_MESSAGES || json->path[0] == KEY_INPUT) &&
+	       json->path[2] == KEY_CONTENT;
 }
 
 // The part that begins or ends at `depth`, the path's first `depth` levels being its own.
@@ -351,6 +363,16 @@ static void publish(struct request_body *body)
 	body->request->messages = sum.messages;
 	body->request->images_in = sum.images;
 	body->request->input_tokens = sum.tokens;
+}
+
+bool request_body_expects_text(const struct request_body *body)
+{
+	const struct json_scanner *json = &body->json;
+
+	if (body->kind != REQUEST_BODY_JSON || !json->depth)
+		return false;
+	return !json_scanner_in_string(json) || is_text(json) || is_tool_text(json) ||
+	       json->path[json->depth - 1] == KEY_TEXT;
 }
 
 bool request_body_is_readable(const char *content_type)

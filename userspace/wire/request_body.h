@@ -57,6 +57,8 @@ bool request_body_is_readable(const char *content_type);
 void request_body_release(struct request_body *body);
 // After each call *request holds what the bytes so far say, a string that is half read included.
 void request_body_feed(struct request_body *body, const void *data, size_t len);
+// Whether what comes next is likely text: no string is open, or one that is text.
+bool request_body_expects_text(const struct request_body *body);
 // The body is over: sets request->body_json_whole.
 void request_body_end(struct request_body *body);
 

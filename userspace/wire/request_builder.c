@@ -242,8 +242,10 @@ void request_builder_body(struct request_builder *builder, const void *data, siz
 	r->body_bytes += len;
 	if (builder->is_reading_body)
 		request_body_feed(&builder->body, data, len);
-	if (builder->has_gap)
+	if (builder->has_gap) {
+		r->unread_bytes += builder->lost_text ? len : 0;
 		return;
+	}
 	body_hash_feed(&builder->hash, data, len);
 	if (!builder->hash.left)
 		r->body_hash = body_hash_value(&builder->hash);
@@ -252,6 +254,10 @@ void request_builder_body(struct request_builder *builder, const void *data, siz
 void request_builder_body_lost(struct request_builder *builder, uint64_t len)
 {
 	builder->request.body_bytes += len;
+	if (builder->is_reading_body)
+		builder->lost_text = request_body_expects_text(&builder->body);
+	if (builder->lost_text)
+		builder->request.unread_bytes += len;
 	builder->is_reading_body = false;
 	builder->has_gap = true;
 }

@@ -32,6 +32,7 @@ struct request_builder {
 	bool has_authority;   // HTTP/2's :authority, which goes before Host (RFC 9113 §8.3.1)
 	bool is_encoded;      // Content-Encoding: the body is not plain
 	bool is_reading_body; // it can be read, is not encoded, and no byte of it was lost
+	bool lost_text;       // the gap began in what seems to be text
 	bool has_gap;         // a byte of the body was lost
 	bool has_body;        // request_builder_head() has made it ready to be read
 };

@@ -36,6 +36,7 @@ struct response {
 	uint64_t stream_events;    // pieces of output in an event stream; about one token each
 	char organization[64];     // openai-organization: whose limits these are
 	char request_id[64];       // x-request-id or request-id
+	char model[64];            // of a WebSocket's turn: response.model
 	char error_code[48];       // error.code of a JSON error body: "rate_limit_exceeded", …
 	char error_type[32];       // error.type: "tokens", "requests", …
 	// What error.message says, which itself is not kept: "Rate limit reached for … on requests

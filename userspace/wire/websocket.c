@@ -25,12 +25,14 @@ enum key {
 	KEY_INPUT_TOKENS,
 	KEY_OUTPUT_TOKENS,
 	KEY_INPUT_DETAILS,
+	KEY_INPUTS_DETAILS,
 	KEY_CACHED_TOKENS,
 	KEY_RATE_LIMITS,
 	KEY_NAME,
 	KEY_LIMIT,
 	KEY_REMAINING,
 	KEY_RESET,
+	KEY_MODEL,
 };
 
 static const char *const keys[] = {
@@ -40,12 +42,14 @@ static const char *const keys[] = {
 	[KEY_INPUT_TOKENS - 1] = "input_tokens",
 	[KEY_OUTPUT_TOKENS - 1] = "output_tokens",
 	[KEY_INPUT_DETAILS - 1] = "input_token_details",
+	[KEY_INPUTS_DETAILS - 1] = "input_tokens_details", // so in /responses
 	[KEY_CACHED_TOKENS - 1] = "cached_tokens",
 	[KEY_RATE_LIMITS - 1] = "rate_limits",
 	[KEY_NAME - 1] = "name",
 	[KEY_LIMIT - 1] = "limit",
 	[KEY_REMAINING - 1] = "remaining",
 	[KEY_RESET - 1] = "reset_seconds",
+	[KEY_MODEL - 1] = "model",
 	NULL,
 };
 
@@ -79,6 +83,7 @@ static const struct ratelimit_headers absent = {RESPONSE_ABSENT, RESPONSE_ABSENT
 static void clear_usage(struct response *turn)
 {
 	turn->tokens_in = turn->tokens_out = turn->cached_tokens_in = RESPONSE_ABSENT;
+	turn->model[0] = '\0';
 }
 
 static void clear_turn(struct websocket *ws)
@@ -107,7 +112,9 @@ static void read_usage(struct websocket *ws)
 		text_parse_u64(json->text, &ws->turn.tokens_in);
 	else if (json->depth == 3 && path[2] == KEY_OUTPUT_TOKENS)
 		text_parse_u64(json->text, &ws->turn.tokens_out);
-	else if (json->depth == 4 && path[2] == KEY_INPUT_DETAILS && path[3] == KEY_CACHED_TOKENS)
+	else if (json->depth == 4 &&
+		 (path[2] == KEY_INPUT_DETAILS || path[2] == KEY_INPUTS_DETAILS) &&
+		 path[3] == KEY_CACHED_TOKENS)
 		text_parse_u64(json->text, &ws->turn.cached_tokens_in);
 }
 
@@ -144,12 +151,22 @@ static void read_limit(struct websocket *ws, enum json_event event)
 	}
 }
 
+// Of the realtime API, and of /responses.
+static bool is_end_of_turn(const char *type)
+{
+	return !strcmp(type, "response.done") || !strcmp(type, "response.completed") ||
+	       !strcmp(type, "response.incomplete") || !strcmp(type, "response.failed");
+}
+
 static void on_json(void *owner, const struct json_scanner *json, enum json_event event)
 {
 	struct websocket *ws = owner;
 
 	if (json->depth == 1 && json->path[0] == KEY_TYPE && event == JSON_STRING)
-		ws->is_done = !strcmp(json->text, "response.done");
+		ws->is_done = is_end_of_turn(json->text);
+	else if (json->depth == 2 && json->path[0] == KEY_RESPONSE && json->path[1] == KEY_MODEL &&
+		 event == JSON_STRING)
+		text_copy(ws->turn.model, sizeof(ws->turn.model), json->text, json->text_bytes);
 	else if (json->depth >= 3 && event == JSON_NUMBER)
 		read_usage(ws);
 	if (json->depth >= 2)

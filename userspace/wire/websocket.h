@@ -1,12 +1,12 @@
-// Reads the server's frames of a WebSocket (RFC 6455) that speaks OpenAI's realtime protocol: what
-// each turn took.
+// Reads the server's frames of a WebSocket (RFC 6455) that speaks OpenAI's realtime protocol, or
+// that of /responses: what each turn took.
 //
 //     frames ─▶ messages, inflated if the extension was agreed on ─▶ JSON ─▶ a turn
 //
-// A turn is a message of type response.done, whose response.usage says the tokens. What
-// rate_limits.updated has said since the turn before goes with it. Nothing of a message is kept:
-// its JSON is scanned as it comes. Memory: this struct, 1.5 KB, and 40 KB more with
-// permessage-deflate (RFC 7692).
+// A turn is a message of type response.done (/responses: response.completed, .incomplete, .failed),
+// whose response.usage says the tokens. What rate_limits.updated has said since the turn before
+// goes with it. Nothing of a message is kept: its JSON is scanned as it comes. Memory: this
+// struct, 1.5 KB, and 40 KB more with permessage-deflate (RFC 7692).
 #ifndef SLUICE_WIRE_WEBSOCKET_H
 #define SLUICE_WIRE_WEBSOCKET_H
 
