@@ -157,7 +157,7 @@ void binding_take(struct daemon *d, const struct sluice_chunk *chunk)
 		return;
 	}
 	add_piece(d, stash, chunk);
-	if (chunk->direction == SLUICE_READ && !stash->object.bytes)
+	if (chunk->direction == SLUICE_READ && !stash->object.bytes && !library->layout.learned)
 		return; // the object comes with the first write
 	flow = find_flow(d, process, library, &stash->object);
 	if (!flow)
