@@ -26,10 +26,10 @@ with Attempt(item) as attempt:
         plan.wait_for_word()
     if plan.options.get("close"):
         tls = tls.unwrap()
-    answer = b""
+    answer = bytearray()
     try:
         while piece := tls.recv(PIECE_BYTES):
             answer += piece
     except ssl.SSLEOFError:
         pass
-    attempt.done(None, answer)
+    attempt.done(None, bytes(answer))
